@@ -1,0 +1,3 @@
+"""lmtool: tokenize, train and evaluate language models from the shell."""
+
+__version__ = "0.1.0"

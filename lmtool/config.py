@@ -1,0 +1,311 @@
+"""One TOML file says everything about a run.
+
+    [data]        the text or the dataset          [optimizer]   gradient to update
+    [tokenizer]   text to ids                      [training]    how long, how often, which seed
+    [task]        what is learned                  [evaluation]  which numbers
+    [model]       the backbone or counted model
+
+`[tokenizer]`, `[task]`, `[model]` and `[optimizer]` name a component and give its settings; each component brings its
+own schema (a subclass of `Config`). Unknown keys and wrong types are errors that name file, key and cure.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lmtool.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from lmtool.registry import Found, Registry
+
+
+class Config(BaseModel):
+    """Base of every component's settings: frozen, strict, unknown keys forbidden.
+
+    Give each field a default where there is a sensible one and a `Field(description=…)`: it becomes the docs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+
+
+class DataConfig(Config):
+    """Where the text comes from: a dataset folder (`path`), or raw sources that `train` tokenizes itself, once."""
+
+    path: str | None = Field(None, description="a dataset folder made by `lmtool tokenize`")
+    train: list[str] = Field([], description="sources to learn from: files, globs, folders, `builtin:pydoc`")
+    valid: list[str] = Field([], description="sources that decide when to stop and which checkpoint is best")
+    test: list[str] = Field([], description="sources that only `eval` reads")
+    reader: dict[str, Any] = Field({}, description="`name` of a reader and its settings; by file suffix if left out")
+
+
+class TrainingConfig(Config):
+    """How a model that takes steps is trained. Counted models use the seed alone."""
+
+    seed: int = Field(0, ge=0, description="decides initial weights, dropout and the order of batches")
+    batch_size: int = Field(20, ge=1, description="B, streams read side by side")
+    bptt: int = Field(35, ge=1, description="T, time steps per window of truncated back-propagation")
+    epochs: int = Field(10, ge=1, description="passes over the training text")
+    max_steps: int | None = Field(None, ge=1, description="stop after so many steps")
+    max_minutes: float | None = Field(None, gt=0, description="stop after so many minutes of training")
+    max_grad_norm: float | None = Field(0.25, gt=0, description="scale gradients down to this global norm")
+    eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
+    log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
+    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints to resume from")
+    patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
+    step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")
+    trackers: list[str | dict[str, Any]] = Field([], description="where metrics go besides metrics.jsonl")
+
+
+class EvaluationConfig(Config):
+    """What `lmtool eval` computes, and how."""
+
+    evaluators: list[str | dict[str, Any]] = Field(["perplexity"], description="names, or tables with settings")
+    batch_size: int = Field(16, ge=1, description="contiguous pieces of the text that are read side by side")
+    bptt: int = Field(128, ge=1, description="time steps per window; changes speed, not results")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component that a config names, with its settings."""
+
+    kind: str
+    name: str
+    config: Config
+    found: Found
+
+    def load(self) -> Any:
+        """The component's target, imported."""
+        return self.found.load()
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole, valid config."""
+
+    data: DataConfig
+    tokenizer: Choice | None
+    """None if `data.path` names a dataset, which brings its own."""
+    task: Choice
+    model: Choice
+    optimizer: Choice | None
+    """None for fitted models."""
+    training: TrainingConfig
+    evaluation: EvaluationConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting, defaults included, as TOML can hold it (None is left out)."""
+        sections: dict[str, Any] = {}
+        for name in SECTIONS:
+            value = getattr(self, name)
+            if isinstance(value, Choice):
+                sections[name] = {"name": value.name, **value.config.model_dump(mode="json", exclude_none=True)}
+            elif value is not None:
+                sections[name] = value.model_dump(mode="json", exclude_none=True)
+        return sections
+
+    def to_toml(self) -> str:
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+
+COMPONENT_SECTIONS = ("tokenizer", "task", "model", "optimizer")
+CORE_SECTIONS: dict[str, type[Config]] = {
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "evaluation": EvaluationConfig,
+}
+SECTIONS = ("data", "tokenizer", "task", "model", "optimizer", "training", "evaluation")
+DEFAULT_NAMES = {"tokenizer": "word", "task": "lm", "optimizer": "adamw"}
+
+
+@dataclass
+class Raw:
+    """Settings before validation, and where each came from (a file's name or `--set`)."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    origins: dict[str, str] = field(default_factory=dict)
+
+    def set(self, path: str, value: Any, origin: str) -> None:
+        """Put a value at a dotted path; raises ConfigError if a part of the path is not a table."""
+        *parents, last = path.split(".")
+        table = self.values
+        for depth, part in enumerate(parents):
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"{origin}: {'.'.join(parents[: depth + 1])} is a value, not a table")
+        table[last] = value
+        self.origins[path] = origin
+
+    def where(self, path: str) -> str:
+        """The start of an error message about a key."""
+        parts = path.split(".")
+        for end in range(len(parts), 0, -1):
+            if origin := self.origins.get(".".join(parts[:end])):
+                return f"{origin}: "
+        return f"{self.source}: " if self.source else ""
+
+
+def read_raw(path: str | Path | None) -> Raw:
+    """A TOML file as it stands. Raises ConfigError if it is missing or malformed."""
+    if path is None:
+        return Raw()
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+        return Raw(tomllib.loads(text), source=str(path))
+    except FileNotFoundError:
+        raise ConfigError(f"no config file {path}", hint="`lmtool config new` writes one") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+
+
+def apply_overrides(raw: Raw, overrides: Iterable[str]) -> None:
+    """Apply `a.b=c` settings; c is a TOML value, or a plain string where it is not one."""
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path.strip():
+            raise ConfigError(f"--set {override}: must look like section.key=value")
+        raw.set(path.strip(), _toml_value(text.strip()), f"--set {override}")
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def resolve(raw: Raw, registry: Registry) -> RunConfig:
+    """Validate every section against its schema.
+
+    Raises:
+        ConfigError: for the first wrong key, with file, key, what was meant and what is allowed.
+        PluginError: if a component is unknown.
+    """
+    for name, section in raw.values.items():
+        if name not in SECTIONS:
+            hint = f"sections are {', '.join(SECTIONS)}"
+            raise ConfigError(f"{raw.where(name)}unknown section [{name}]{did_you_mean(name, SECTIONS)}", hint)
+        if not isinstance(section, dict):
+            raise ConfigError(f"{raw.where(name)}{name} must be a table, got {section!r}")
+    core = {name: _validate(schema, raw, name) for name, schema in CORE_SECTIONS.items()}
+    model = choose(raw, "model", registry)
+    fitted = "fitted" in model.found.component.capabilities
+    if fitted and raw.values.get("optimizer"):
+        where = raw.where("optimizer")
+        raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
+    from_dataset = core["data"].path is not None and "tokenizer" not in raw.values
+    return RunConfig(
+        **core,
+        tokenizer=None if from_dataset else choose(raw, "tokenizer", registry),
+        task=choose(raw, "task", registry),
+        model=model,
+        optimizer=None if fitted else choose(raw, "optimizer", registry),
+    )
+
+
+def choose(raw: Raw, kind: str, registry: Registry) -> Choice:
+    """The component that section `[kind]` names, with its validated settings."""
+    section = dict(raw.values.get(kind, {}))
+    name = section.pop("name", DEFAULT_NAMES.get(kind))
+    if name is None:
+        names = ", ".join(registry.names(kind))
+        raise ConfigError(f"{raw.where(kind)}{kind}.name is missing; installed: {names}", f"`--{kind} NAME` sets it")
+    if not isinstance(name, str):
+        raise ConfigError(f"{raw.where(f'{kind}.name')}{kind}.name must be a string, got {name!r}")
+    found = registry.find(kind, name)
+    return Choice(kind, name, _validate(found.config_class(), raw, kind, section), found)
+
+
+def choose_inline(kind: str, setting: str | Mapping[str, Any], registry: Registry, where: str) -> Choice:
+    """A component named inside a section: `"name"`, or a table of `name` and settings.
+
+    Args:
+        kind: Of the component.
+        setting: The value in the config.
+        registry: Where to look.
+        where: The key's dotted path, for messages: `evaluation.evaluators`.
+    """
+    table = {"name": setting} if isinstance(setting, str) else dict(setting)
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{where}: a {kind} must have a `name`, got {setting!r}")
+    found = registry.find(kind, name)
+    return Choice(kind, name, _validate(found.config_class(), Raw({where: table}), where, table), found)
+
+
+def load_config(
+    path: str | Path | None,
+    registry: Registry,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    overrides: Iterable[str] = (),
+) -> RunConfig:
+    """Read a file, apply command-line flags (dotted path to value; None is skipped) and then `--set` overrides."""
+    raw = read_raw(path)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            raw.set(key, value, "command line")
+    apply_overrides(raw, overrides)
+    return resolve(raw, registry)
+
+
+def _validate(schema: type[Config], raw: Raw, path: str, values: Mapping[str, Any] | None = None) -> Any:
+    values = raw.values.get(path, {}) if values is None else values
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False)[0], schema, raw, path) from None
+
+
+_BOUNDS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be a table",
+    "literal_error": "must be one of {expected}",
+    "too_short": "must have at least {min_length} entries",
+}
+
+
+def _explain(error: Any, schema: type[Config], raw: Raw, section: str) -> ConfigError:
+    """One pydantic error as one line: where, which key, what is allowed, what it got."""
+    # Branches of a union appear in `loc` as type names ("int"); keys of the config are what the user knows.
+    location = [str(part) for part in error["loc"] if not (isinstance(part, str) and part in _UNION_BRANCHES)]
+    path = ".".join([section, *location])
+    if error["type"] == "extra_forbidden":
+        known = list(schema.model_fields)
+        near = did_you_mean(location[-1], known)
+        return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{section}] has {', '.join(known)}")
+    if error["type"] == "missing":
+        return ConfigError(f"{raw.where(section)}{path} is missing")
+    context = error.get("ctx", {})
+    template = _BOUNDS.get(error["type"])
+    reason = template.format(**context) if template else error["msg"][:1].lower() + error["msg"][1:]
+    return ConfigError(f"{raw.where(path)}{path} {reason}, got {_shown(error['input'])}")
+
+
+_UNION_BRANCHES = frozenset({"int", "float", "str", "bool", "none", "list[int]", "list[str]", "list[float]"})
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+

@@ -1,0 +1,74 @@
+"""Which plugins are installed, which may be used, and what each offers.
+
+Plugins are the entry points of the group `lmtool`, ours and everybody else's. A broken one is a line on stderr and a
+state in `lmtool plugins list`, never a crash. What is disabled is not even imported:
+
+    LMTOOL_PLUGINS=a,b          only these third-party plugins (empty: none)
+    LMTOOL_DISABLE_PLUGINS=x    not these (built-in ones, too)
+    lmtool --no-plugins …       no third-party plugins in this call
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING
+
+from lmtool import plugin_index
+from lmtool.plugin_probe import EntryPoint, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUP = "lmtool"
+
+
+def installed() -> list[EntryPoint]:
+    """Every plugin's entry point, built-ins first, then by name. Imports none of them."""
+    from importlib.metadata import entry_points
+
+    found = {
+        EntryPoint(point.name, point.value, point.dist.name, point.dist.version)
+        for point in entry_points(group=GROUP)
+        if point.dist is not None
+    }
+    return sorted(found, key=lambda plugin: (not plugin.built_in, plugin.name, plugin.distribution))
+
+
+def is_allowed(plugin: EntryPoint, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment lets a plugin be used, by its name or its distribution's."""
+    names = {plugin.name, plugin.distribution}
+    if names & _listed(environment.get("LMTOOL_DISABLE_PLUGINS", "")):
+        return False
+    allowed = environment.get("LMTOOL_PLUGINS")
+    return plugin.built_in or allowed is None or bool(names & _listed(allowed))
+
+
+def _listed(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+def load(*, third_party: bool = True, refresh: bool = False) -> list[Report]:
+    """A report for each installed plugin, disabled ones included.
+
+    Args:
+        third_party: False to leave everybody else's out, unread.
+        refresh: True to look at each plugin again, whatever the index remembers.
+    """
+    plugins = [plugin for plugin in installed() if third_party or plugin.built_in]
+    allowed = [plugin for plugin in plugins if is_allowed(plugin)]
+    loaded = {report.plugin: report for report in plugin_index.reports(allowed, refresh=refresh)}
+    return [loaded.get(plugin) or Report(plugin, state="disabled") for plugin in plugins]
+
+
+def warn(reports: list[Report]) -> None:
+    """One line on stderr for each plugin that could not be used, once in a process."""
+    for report in reports:
+        if report.error:
+            _warn_once(f"plugin {report.plugin.name} ({report.plugin.distribution}) {report.state}: {report.error}")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    print(f"warning: {' '.join(message.split())}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""lmtool.testing"""

@@ -1,0 +1,27 @@
+"""One component under test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lmtool.api import Component
+    from lmtool.config import Config
+    from lmtool.registry import Found
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A component and the settings that it is tested with."""
+
+    found: Found
+    config: Config
+
+    @property
+    def component(self) -> Component:
+        return self.found.component
+
+    def load(self) -> Any:
+        """The component's target."""
+        return self.found.load()
