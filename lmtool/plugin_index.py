@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtool import __version__
-from lmtool.plugin_probe import EntryPoint, Report
+from lmtool.plugin_probe import EntryPoint, Report, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,13 +86,14 @@ def _mtime(path: str | Path) -> int:
 
 
 def _probe_all(plugins: list[EntryPoint]) -> Iterable[Report]:
-    """Built-ins in this process (they are light, and ours); the others each in a process of its own."""
+    """Built-ins in this process (they are light, and ours); the others each in a process of its own, side by side."""
+    if all(plugin.built_in for plugin in plugins):
+        return [probe(plugin) for plugin in plugins]
     from concurrent.futures import ThreadPoolExecutor
 
-    from lmtool.plugin_probe import probe
-
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return list(pool.map(lambda plugin: probe(plugin) if plugin.built_in else _probe_apart(plugin), plugins))
+    with ThreadPoolExecutor() as pool:
+        apart = {plugin: pool.submit(_probe_apart, plugin) for plugin in plugins if not plugin.built_in}
+        return [apart[plugin].result() if plugin in apart else probe(plugin) for plugin in plugins]
 
 
 def _probe_apart(plugin: EntryPoint) -> Report:

@@ -15,6 +15,9 @@ from typing import Any
 from lmtool.api import API_VERSION, KINDS, CommandSpec, Component
 from lmtool.errors import did_you_mean
 
+BUILT_IN = "lmtool"
+"""The distribution whose plugins are the built-in ones."""
+
 HOOK_PREFIX = "lmtool_register_"
 HOOKS = {f"{HOOK_PREFIX}{kind}s": kind for kind in (*KINDS, "command")}
 
@@ -30,7 +33,7 @@ class EntryPoint:
 
     @property
     def built_in(self) -> bool:
-        return self.distribution == "lmtool"
+        return self.distribution == BUILT_IN
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from lmtool import plugin_index
-from lmtool.plugin_probe import EntryPoint, Report
+from lmtool.plugin_probe import BUILT_IN, EntryPoint, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,11 +62,30 @@ def load(*, third_party: bool = True, refresh: bool = False) -> list[Report]:
     return [loaded.get(plugin) or Report(plugin, state="disabled") for plugin in plugins]
 
 
+def clashes(reports: list[Report]) -> dict[tuple[str, str], list[str]]:
+    """(kind, name) pairs that several distributions give, with their names, built-ins first."""
+    givers: dict[tuple[str, str], list[str]] = {}
+    for report in reports:
+        for kind, component in report.components:
+            givers.setdefault((kind, component.name), []).append(report.plugin.distribution)
+    return {pair: distributions for pair, distributions in givers.items() if len(distributions) > 1}
+
+
+def clash_message(kind: str, name: str, distributions: list[str]) -> str:
+    """What a clash means for whoever asks for the plain name."""
+    if distributions[0] == BUILT_IN:
+        others = ", ".join(f"`{distribution}:{name}`" for distribution in distributions[1:])
+        return f"{kind} '{name}' is built in, so '{name}' means that one; say {others} for the other"
+    return f"{kind} '{name}' is given by {' and '.join(distributions)}; say which: `{distributions[0]}:{name}`"
+
+
 def warn(reports: list[Report]) -> None:
-    """One line on stderr for each plugin that could not be used, once in a process."""
+    """One line on stderr for each plugin that cannot be used as it is, once in a process."""
     for report in reports:
         if report.error:
             _warn_once(f"plugin {report.plugin.name} ({report.plugin.distribution}) {report.state}: {report.error}")
+    for (kind, name), distributions in clashes(reports).items():
+        _warn_once(f"plugin name clash: {clash_message(kind, name, distributions)}")
 
 
 @cache

@@ -89,9 +89,7 @@ class Registry:
         if colon:
             found = [one for one in found if one.plugin.distribution == distribution]
         if len(found) > 1:
-            givers = " and ".join(sorted(one.plugin.distribution for one in found))
-            first = found[0].plugin.distribution
-            raise PluginError(f"{kind} '{name}' is given by {givers}", hint=f"say which: `{first}:{name}`")
+            raise PluginError(plugins.clash_message(kind, name, [one.plugin.distribution for one in found]))
         if not found:
             raise self._unknown(kind, name)
         return found[0]

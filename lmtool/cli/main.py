@@ -1,0 +1,135 @@
+"""The `lmtool` command: global options, and sub-commands that are imported when called."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from lmtool import __version__
+from lmtool.cli import terminal
+from lmtool.errors import ExitCode, LmtoolError, PluginError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS = {
+    "tokenize": ("lmtool.cli.tokenize:app", "Turn text into a dataset of token ids, or filter stdin to stdout."),
+    "train": ("lmtool.cli.train:app", "Train a model; run it again to go on or to confirm that it is done."),
+    "eval": ("lmtool.cli.eval:app", "Evaluate one or more runs side by side on the same text."),
+    "score": ("lmtool.cli.score:app", "Score text line by line: nats, tokens, perplexity."),
+    "generate": ("lmtool.cli.generate:app", "Continue a prompt with a trained model."),
+    "config": ("lmtool.cli.config:app", "Write, check and show config files."),
+    "plugins": ("lmtool.cli.plugins:app", "List plugins and what they offer."),
+    "info": ("lmtool.cli.info:app", "Show versions, devices and folders."),
+}
+"""Name to (`module:app`, one line for `lmtool --help`), in the order of a first session."""
+
+
+class LazyGroup(TyperGroup):
+    """Sub-commands by name, ours from `COMMANDS`, the plugins' from the registry; imports only the one that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS:
+            return _load(COMMANDS[cmd_name][0])
+        specs = terminal.registry().commands()
+        return _load(specs[cmd_name].target) if cmd_name in specs else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None:
+            known = [*COMMANDS, *terminal.registry().commands()]
+            raise UsageError(f"no command '{args[0]}'{did_you_mean(args[0], known)}; commands: {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """As Click does it, but from the table: nothing is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        formatter.write("\n  Plugins may add more: see `lmtool plugins list`.\n")
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the sub-command; a user's problem becomes one line on stderr and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except LmtoolError as error:
+            terminal.error(error.message, error.hint)
+            raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            terminal.error("interrupted")
+            raise SystemExit(ExitCode.INTERRUPTED) from None
+        except OSError as error:
+            _explain_os_error(error)
+
+
+def _load(target: str) -> Any:
+    import importlib
+
+    module, _, attribute = target.partition(":")
+    try:
+        return typer.main.get_command(getattr(importlib.import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        if target in (own for own, _ in COMMANDS.values()):
+            raise
+        raise PluginError(f"the command {target} cannot be loaded: {error}") from error
+
+
+def _explain_os_error(error: OSError) -> NoReturn:
+    """A full disk or a forbidden file is the user's problem; an error that names no file is ours."""
+    if isinstance(error, BrokenPipeError):
+        # The reader of our stdout has gone, as `head` does; what it did not want is not a failure.
+        sys.stdout = None  # type: ignore[assignment]
+        raise SystemExit(ExitCode.OK) from None
+    out_of_space = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if error.filename is None and not out_of_space:
+        raise error
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "free some space and run the same command again" if out_of_space else None
+    terminal.error(f"{where}{(error.strerror or str(error)).lower()}", hint)
+    raise SystemExit(ExitCode.FAILED) from None
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    rich_markup_mode=None,  # plain help: Rich alone costs more than all the rest of `lmtool --help`
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"lmtool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lmtool(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings on stderr.")] = False,
+    no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Use the built-in plugins only.")] = False,
+) -> None:
+    """Tokenize, train and evaluate language models: n-gram, LSTM and CNN.
+
+    A first session:
+
+    \b
+      lmtool tokenize --tokenizer word --train train.txt --valid valid.txt --test test.txt -o data
+      lmtool train --model ngram --data data -o runs/ngram
+      lmtool eval runs/ngram
+    """
+    terminal.settings.quiet = quiet
+    terminal.settings.third_party = not no_plugins
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Call the command line from Python; ends in SystemExit."""
+    app(list(arguments), prog_name="lmtool")

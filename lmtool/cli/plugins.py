@@ -1,0 +1,170 @@
+"""`lmtool plugins`: what is installed, what it offers, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lmtool import plugins
+from lmtool.cli import terminal
+
+if TYPE_CHECKING:
+    from lmtool.plugin_probe import Report
+    from lmtool.registry import Found
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List plugins and what they offer.")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the list: a component, a command, or a plugin that gives none."""
+
+    name: str
+    kind: str
+    distribution: str
+    version: str
+    status: str
+    summary: str
+    plugin: str
+
+
+def rows(reports: list[Report]) -> list[Row]:
+    """Every component, and every plugin that has a fault of its own."""
+    clashes = plugins.clashes(reports)
+    found = [row for report in reports for row in _rows(report, clashes)]
+    return sorted(found, key=lambda row: (row.kind, row.name, row.distribution != "lmtool", row.distribution))
+
+
+def _rows(report: Report, clashes: dict[tuple[str, str], list[str]]) -> list[Row]:
+    plugin = report.plugin
+    about = {"distribution": plugin.distribution, "version": plugin.version, "plugin": plugin.name}
+    found = []
+    for kind, component in report.components:
+        clash = clashes.get((kind, component.name))
+        if clash and not plugin.built_in:
+            note = plugins.clash_message(kind, component.name, clash)
+            found.append(Row(name=component.name, kind=kind, status="clash", summary=note, **about))
+        else:
+            found.append(Row(name=component.name, kind=kind, status="active", summary=component.summary, **about))
+    found += [
+        Row(name=command.name, kind="command", status="active", summary=command.summary, **about)
+        for command in report.commands
+    ]
+    if report.state != "active" or not found:
+        note = report.error or ("offers nothing" if report.state == "active" else "")
+        found.append(Row(name=plugin.name, kind="plugin", status=report.state, summary=note, **about))
+    return found
+
+
+@app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    refresh: Annotated[bool, typer.Option(help="Look at every plugin again.")] = False,
+) -> None:
+    """List every component with its kind, distribution, version and status."""
+    reports = plugins.load(third_party=terminal.settings.third_party, refresh=refresh)
+    plugins.warn(reports)
+    found = rows(reports)
+    if as_json:
+        terminal.answer_json({"schema": 1, "plugins": [asdict(row) for row in found]})
+        return
+    head = Row("NAME", "KIND", "DISTRIBUTION", "VERSION", "STATUS", "SUMMARY", "")
+    columns = ("name", "kind", "distribution", "version", "status")
+    widths = [max(len(getattr(row, column)) for row in [head, *found]) for column in columns]
+    for row in [head, *found]:
+        cells = [getattr(row, column).ljust(width) for column, width in zip(columns, widths, strict=True)]
+        terminal.answer("  ".join([*cells, " ".join(row.summary.split())]).rstrip())
+
+
+@app.command("show")
+def show_command(
+    name: Annotated[str, typer.Argument(help="A component's name, as in `lstm` or `distribution:lstm`.")],
+    kind: Annotated[str | None, typer.Option(help="Its kind, where several have the name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show a component's documentation, settings and their defaults."""
+    found = _find(name, kind)
+    if as_json:
+        terminal.answer_json({"schema": 1, "components": [_describe(one) for one in found]})
+        return
+    for index, one in enumerate(found):
+        if index:
+            terminal.answer("")
+        _print(one)
+
+
+def _find(name: str, kind: str | None) -> list[Found]:
+    from lmtool.api import KINDS
+    from lmtool.errors import PluginError, UsageError, did_you_mean
+
+    registry = terminal.registry()
+    if kind is not None:
+        if kind not in KINDS:
+            raise UsageError(f"no kind '{kind}'{did_you_mean(kind, KINDS)}; kinds: {', '.join(KINDS)}")
+        return [registry.find(kind, name)]
+    plain = name.rpartition(":")[2]
+    found = [registry.find(one, name) for one in KINDS if plain in registry.names(one)]
+    if not found:
+        every = sorted({known for one in KINDS for known in registry.names(one)})
+        raise PluginError(f"no component named '{name}'{did_you_mean(name, every)}", hint="see `lmtool plugins list`")
+    return found
+
+
+def _describe(found: Found) -> dict[str, Any]:
+    import inspect
+
+    schema = found.config_class().model_json_schema()
+    return {
+        "kind": found.kind,
+        "name": found.component.name,
+        "summary": found.component.summary,
+        "distribution": found.plugin.distribution,
+        "version": found.plugin.version,
+        "behaviour_version": found.component.version,
+        "api": found.component.api,
+        "capabilities": sorted(found.component.capabilities),
+        "target": found.component.target,
+        "doc": inspect.cleandoc(schema.pop("description", "")),
+        "settings": schema.get("properties", {}),
+        "required": schema.get("required", []),
+    }
+
+
+def _print(found: Found) -> None:
+    about = _describe(found)
+    terminal.answer(f"{about['kind']} {about['name']}: {about['summary']}")
+    terminal.answer(f"from {about['distribution']} {about['version']}, {about['target']}")
+    if about["capabilities"]:
+        terminal.answer(f"can: {', '.join(about['capabilities'])}")
+    if about["doc"]:
+        terminal.answer(f"\n{about['doc']}")
+    fields = found.config_class().model_fields
+    terminal.answer("\nsettings:" if fields else "\nno settings")
+    for name, info in fields.items():
+        default = "required" if info.is_required() else f"default {_toml(info.get_default(call_default_factory=True))}"
+        terminal.answer(f"  {name}: {_type_name(about['settings'][name])}, {default}")
+        if info.description:
+            terminal.answer(f"      {info.description}")
+
+
+def _toml(value: Any) -> str:
+    import json
+
+    return "none" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _type_name(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(_toml(value) for value in schema["enum"])
+    if "const" in schema:
+        return _toml(schema["const"])
+    if "anyOf" in schema:
+        return " or ".join(_type_name(one) for one in schema["anyOf"] if one.get("type") != "null")
+    name = {"integer": "whole number", "array": "list", "object": "table"}.get(schema.get("type", ""))
+    bounds = [f"{sign} {schema[key]:g}" for key, sign in _BOUNDS.items() if key in schema]
+    return " ".join([name or schema.get("type", "value"), *bounds])
+
+
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

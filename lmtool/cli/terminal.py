@@ -1,0 +1,101 @@
+"""How commands speak: answers to stdout, everything else to stderr, animation only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lmtool.registry import Registry
+
+
+@dataclass
+class Settings:
+    """What the global options say; set once, before any command runs."""
+
+    quiet: bool = False
+    third_party: bool = True
+
+
+settings = Settings()
+
+
+def registry() -> Registry:
+    """The components that this call may use."""
+    return _registry(settings.third_party)
+
+
+@cache
+def _registry(third_party: bool) -> Registry:
+    from lmtool.registry import Registry
+
+    return Registry(third_party=third_party)
+
+
+def quiet() -> bool:
+    return settings.quiet
+
+
+def answer(text: str) -> None:
+    """One line of the answer, to stdout."""
+    print(text)
+
+
+def answer_json(value: Any) -> None:
+    """The answer as one JSON object; raises ValueError for a number that JSON does not have."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def say(message: str) -> None:
+    """Something worth knowing, to stderr, unless `--quiet`."""
+    if not settings.quiet:
+        print(message, file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """Something that may be wrong, to stderr."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """Why the command ends, and the next move."""
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr, flush=True)
+
+
+def is_animated() -> bool:
+    """Whether stderr is a terminal that a progress bar may move on."""
+    return sys.stderr.isatty() and not settings.quiet and os.environ.get("TERM") != "dumb"
+
+
+class Progress(Protocol):
+    """What `progress()` hands out."""
+
+    def update(self, phase: str, fraction: float, **fields: str) -> None:
+        """Show a phase's name, the fraction done (0 to 1) and short facts such as `loss="4.21"`."""
+        ...
+
+
+class _Silent:
+    def update(self, phase: str, fraction: float, **fields: str) -> None:
+        pass
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress bar on a terminal, silence elsewhere."""
+    if not is_animated():
+        yield _Silent()
+        return
+    from lmtool.cli.progress import bar
+
+    with bar() as shown:
+        yield shown
