@@ -1,8 +1,8 @@
 """What can go wrong for a user, and the exit code that says so.
 
-`LmtoolError` and its subclasses are the user's problem: `lmtool.__main__` prints them to stderr as one line
-(`error: …`), with a `hint: …` line where there is a next move, and exits with their code. Anything else is a bug of ours
-or of a plugin, and keeps its traceback.
+`LmtoolError` and its subclasses are the user's problem: the command line prints them to stderr as one line
+(`error: …`), with a `hint: …` line where there is a next move, and exits with their code. Anything else is a bug of
+ours or of a plugin, and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 class LazyGroup(TyperGroup):
-    """Sub-commands by name, ours from `COMMANDS`, the plugins' from the registry; imports only the one that is called."""
+    """Sub-commands by name: ours from `COMMANDS`, the plugins' from the registry; imports the one that is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -83,7 +83,7 @@ def _explain_os_error(error: OSError) -> NoReturn:
     """A full disk or a forbidden file is the user's problem; an error that names no file is ours."""
     if isinstance(error, BrokenPipeError):
         # The reader of our stdout has gone, as `head` does; what it did not want is not a failure.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         raise SystemExit(ExitCode.OK) from None
     out_of_space = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if error.filename is None and not out_of_space:

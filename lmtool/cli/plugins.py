@@ -2,60 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmtool import plugins
+from lmtool import plugin_listing
 from lmtool.cli import terminal
 
 if TYPE_CHECKING:
-    from lmtool.plugin_probe import Report
     from lmtool.registry import Found
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List plugins and what they offer.")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the list: a component, a command, or a plugin that gives none."""
-
-    name: str
-    kind: str
-    distribution: str
-    version: str
-    status: str
-    summary: str
-    plugin: str
-
-
-def rows(reports: list[Report]) -> list[Row]:
-    """Every component, and every plugin that has a fault of its own."""
-    clashes = plugins.clashes(reports)
-    found = [row for report in reports for row in _rows(report, clashes)]
-    return sorted(found, key=lambda row: (row.kind, row.name, row.distribution != "lmtool", row.distribution))
-
-
-def _rows(report: Report, clashes: dict[tuple[str, str], list[str]]) -> list[Row]:
-    plugin = report.plugin
-    about = {"distribution": plugin.distribution, "version": plugin.version, "plugin": plugin.name}
-    found = []
-    for kind, component in report.components:
-        clash = clashes.get((kind, component.name))
-        if clash and not plugin.built_in:
-            note = plugins.clash_message(kind, component.name, clash)
-            found.append(Row(name=component.name, kind=kind, status="clash", summary=note, **about))
-        else:
-            found.append(Row(name=component.name, kind=kind, status="active", summary=component.summary, **about))
-    found += [
-        Row(name=command.name, kind="command", status="active", summary=command.summary, **about)
-        for command in report.commands
-    ]
-    if report.state != "active" or not found:
-        note = report.error or ("offers nothing" if report.state == "active" else "")
-        found.append(Row(name=plugin.name, kind="plugin", status=report.state, summary=note, **about))
-    return found
 
 
 @app.command("list")
@@ -64,18 +21,7 @@ def list_command(
     refresh: Annotated[bool, typer.Option(help="Look at every plugin again.")] = False,
 ) -> None:
     """List every component with its kind, distribution, version and status."""
-    reports = plugins.load(third_party=terminal.settings.third_party, refresh=refresh)
-    plugins.warn(reports)
-    found = rows(reports)
-    if as_json:
-        terminal.answer_json({"schema": 1, "plugins": [asdict(row) for row in found]})
-        return
-    head = Row("NAME", "KIND", "DISTRIBUTION", "VERSION", "STATUS", "SUMMARY", "")
-    columns = ("name", "kind", "distribution", "version", "status")
-    widths = [max(len(getattr(row, column)) for row in [head, *found]) for column in columns]
-    for row in [head, *found]:
-        cells = [getattr(row, column).ljust(width) for column, width in zip(columns, widths, strict=True)]
-        terminal.answer("  ".join([*cells, " ".join(row.summary.split())]).rstrip())
+    plugin_listing.show(third_party=terminal.settings.third_party, as_json=as_json, refresh=refresh)
 
 
 @app.command("show")

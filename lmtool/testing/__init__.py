@@ -1,1 +1,95 @@
-"""lmtool.testing"""
+"""The conformance kit: what every plugin of a kind must do, as tests that a plugin's author runs.
+
+    from lmtool.testing import conformance
+
+
+    @conformance("model", "my-lstm", config={"hidden_size": 16})
+    def test_my_lstm(check):
+        check()
+
+Each property is a function `check_<property>(subject)` in `lmtool.testing.<kind>s` with a docstring that says what it
+asks for. A property that a component is known to lack is named with the reason in `expected_failures`; if it then
+holds all the same, that is an error too.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lmtool.testing.subject import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Subject", "checks", "conformance"]
+
+_MODULES = {
+    "reader": ("readers",),
+    "tokenizer": ("tokenizers",),
+    "optimizer": ("optimizers",),
+    "evaluator": ("evaluators",),
+    "backbone": ("backbones", "language_models"),
+    "fitted": ("language_models",),
+}
+"""Kind, or a model's capability, to the modules whose `CHECKS` apply."""
+
+
+def checks(kind: str, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Callable[[], None]]:
+    """The properties that a component must have, by name, each ready to be called.
+
+    Args:
+        kind: Of the component.
+        name: Its name, as in a config.
+        config: Settings to test it with; small ones, so that the tests are fast.
+
+    Raises:
+        PluginError: if there is no such component.
+        ConfigError: if the settings are wrong.
+        ValueError: if the kind has no checks.
+    """
+    import importlib
+
+    from lmtool.config import choose_inline
+    from lmtool.registry import Registry
+    from lmtool.testing import descriptors
+
+    choice = choose_inline(kind, {"name": name, **(config or {})}, Registry(), kind)
+    subject = Subject(choice.found, choice.config)
+    keys = sorted(subject.component.capabilities & {"backbone", "fitted"}) if kind == "model" else [kind]
+    if not any(key in _MODULES for key in keys):
+        raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(_MODULES)}")
+    modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
+    found = [*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)]
+    return {check.__name__.removeprefix("check_"): partial(check, subject) for check in found}
+
+
+def conformance(
+    kind: str,
+    name: str,
+    config: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> Any:
+    """Parametrize a test over the properties; the test is given `check`, a function without arguments.
+
+    Args:
+        kind: As for `checks`.
+        name: As for `checks`.
+        config: As for `checks`.
+        expected_failures: Property to the reason why it does not hold.
+    """
+    import pytest
+
+    known = checks(kind, name, config)
+    reasons = dict(expected_failures or {})
+    if unknown := set(reasons) - set(known):
+        raise ValueError(f"no check is called {sorted(unknown)[0]!r}; checks: {', '.join(known)}")
+    parameters = [
+        pytest.param(
+            check,
+            id=f"{name}-{label}",
+            marks=[pytest.mark.xfail(reason=reasons[label], strict=True)] if label in reasons else [],
+        )
+        for label, check in known.items()
+    ]
+    return pytest.mark.parametrize("check", parameters)
