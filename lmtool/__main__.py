@@ -14,7 +14,7 @@ def main() -> None:
 
 
 def answered_early(arguments: list[str]) -> bool:
-    """Answer what needs no command line at all: Typer parses even a flag with pydantic, which takes 200 ms to import."""
+    """Answer what needs no command line: Typer parses even a flag with pydantic, which takes 200 ms to import."""
     match arguments:
         case ["--version" | "-V"]:
             from lmtool import __version__

@@ -1,0 +1,158 @@
+"""Config: every wrong key or value is one line that names the place, what was meant and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pytest
+
+from lmtool.config import Raw, apply_overrides, load_config
+from lmtool.config_docs import json_schema, template
+from lmtool.errors import ConfigError, LmtoolError
+from lmtool.registry import Registry
+
+registry = Registry(third_party=False)
+
+
+def error_of(toml, tmp_path, overrides=()):
+    file = tmp_path / "run.toml"
+    file.write_text(toml)
+    with pytest.raises(LmtoolError) as caught:
+        load_config(file, registry, overrides=overrides)
+    return caught.value.message.replace(str(file), "run.toml"), caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ('[model]\nname = "lstm"\nhiden_size = 3', "run.toml: unknown key model.hiden_size (did you mean 'hidden_size'?)"),
+        ('[modle]\nname = "lstm"', "run.toml: unknown section [modle] (did you mean 'model'?)"),
+        ('[model]\nname = "lstm"\nhidden_size = 0', "run.toml: model.hidden_size must be at least 1, got 0"),
+        ('[model]\nname = "lstm"\nhidden_size = "9"', "run.toml: model.hidden_size must be a whole number, got '9'"),
+        ('[model]\nname = "lstm"\nhidden_size = 2.5', "run.toml: model.hidden_size must be a whole number, got 2.5"),
+        ('[model]\nname = "ngram"\norder = 11', "run.toml: model.order must be at most 10, got 11"),
+        ('[model]\nname = 3', "run.toml: model.name must be a string, got 3"),
+        ('model = "lstm"', "run.toml: model must be a table, got 'lstm'"),
+        ('[model]\nname = "ngram"\n[training]\nseed = -1', "run.toml: training.seed must be at least 0, got -1"),
+        ('[model]\nname = "ngram"\n[data]\ntrain = "a.txt"', "run.toml: data.train must be a list, got 'a.txt'"),
+        ('[model]\nname = "ngram"\n[data]\ntrain = [1]', "run.toml: data.train.0 must be a string, got 1"),
+        ('[training]\nmax_minutes = "x"\n[model]\nname="ngram"', "run.toml: training.max_minutes must be a number, got 'x'"),
+        (
+            '[model]\nname = "ngram"\n[optimizer]\nname = "sgd"',
+            "run.toml: [optimizer] has no use: model 'ngram' is counted, it takes no steps",
+        ),
+        ('[model]\nname = "ltsm"', "no model named 'ltsm' (did you mean 'lstm'?); installed: cnn, lstm, ngram"),
+    ],
+)  # fmt: skip
+def test_a_wrong_config_is_explained(toml, message, tmp_path):
+    assert error_of(toml, tmp_path)[0] == message
+
+
+def test_an_unknown_key_lists_what_is_allowed(tmp_path):
+    _, hint = error_of('[model]\nname = "ngram"\nordr = 3', tmp_path)
+
+    assert hint.startswith("[model] has order, ")
+
+
+def test_a_missing_model_lists_what_is_installed(tmp_path):
+    message, hint = error_of("[training]\nseed = 1", tmp_path)
+
+    assert message == "run.toml: model.name is missing; installed: cnn, lstm, ngram"
+    assert hint == "`--model NAME` sets it"
+
+
+@pytest.mark.parametrize("toml", ["[model", "a = 1\na = 2", "\xff"])
+def test_a_malformed_file_is_named(toml, tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_bytes(toml.encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=r"run\.toml: cannot be read as TOML"):
+        load_config(file, registry)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no config file .*nowhere\.toml"):
+        load_config(tmp_path / "nowhere.toml", registry)
+
+
+def test_an_override_is_blamed_by_its_own_words(tmp_path):
+    message, _ = error_of('[model]\nname = "ngram"', tmp_path, overrides=["model.order=0"])
+
+    assert message == "--set model.order=0: model.order must be at least 1, got 0"
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [("a.b=3", 3), ("a.b=0.5", 0.5), ("a.b=true", True), ('a.b="3"', "3"), ("a.b=text", "text"), ("a.b=[1, 2]", [1, 2]),
+     ("a.b=", ""), ("a.b=x=y", "x=y"), ("a.b=builtin:pydoc", "builtin:pydoc")],
+)  # fmt: skip
+def test_an_override_is_a_toml_value_or_else_a_string(override, value):
+    raw = Raw()
+
+    apply_overrides(raw, [override])
+
+    assert raw.values == {"a": {"b": value}}
+
+
+@pytest.mark.parametrize("override", ["model.order", "=3", ""])
+def test_an_override_without_key_or_value_is_an_error(override):
+    with pytest.raises(ConfigError, match=r"must look like section\.key=value"):
+        apply_overrides(Raw(), [override])
+
+
+def test_an_override_cannot_go_below_a_value():
+    with pytest.raises(ConfigError, match=r"a\.b is a value, not a table"):
+        apply_overrides(Raw({"a": {"b": 1}}), ["a.b.c=2"])
+
+
+def test_flags_win_over_the_file_and_overrides_over_both(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('[model]\nname = "ngram"\norder = 2\n[training]\nseed = 1')
+
+    config = load_config(file, registry, flags={"training.seed": 2, "model.order": 3}, overrides=["model.order=4"])
+
+    assert (config.training.seed, config.model.config.order) == (2, 4)
+
+
+def test_a_resolved_config_says_everything_and_reads_back_as_itself(tmp_path):
+    config = load_config(None, registry, flags={"model.name": "lstm", "data.path": "d"}, overrides=["model.dropout=0.25"])
+    file = tmp_path / "resolved.toml"
+    file.write_text(config.to_toml())
+
+    again = load_config(file, registry)
+
+    assert again == config
+    assert again.model.config.dropout == 0.25
+
+
+@pytest.mark.parametrize("model", registry.names("model"))
+def test_the_template_of_every_model_is_valid_as_it_stands(model, tmp_path):
+    file = tmp_path / "new.toml"
+    file.write_text(template(registry, {"model": model}))
+
+    assert load_config(file, registry) == load_config(None, registry, flags={"model.name": model})
+
+
+def test_the_schema_knows_every_section_and_every_component():
+    schema = json_schema(registry)
+
+    names = {one["properties"]["name"]["const"] for one in schema["properties"]["model"]["oneOf"]}
+    assert names == set(registry.names("model"))
+    assert set(schema["properties"]) == set(tomllib.loads(template(registry, {"model": "lstm"})))
+    json.dumps(schema)
+
+
+def test_the_commands_new_check_show_and_schema(lmtool, tmp_path):
+    assert lmtool("config", "new", "--model", "ngram", "-o", "run.toml").code == 0
+    assert lmtool("config", "new", "--model", "ngram", "-o", "run.toml").code == 2, "an existing file is kept"
+    assert lmtool("config", "check", "run.toml").stderr == "run.toml: ok\n"
+    shown = lmtool("config", "show", "run.toml", "--set", "model.order=3")
+    assert tomllib.loads(shown.stdout)["model"]["order"] == 3
+    assert lmtool("config", "show", "run.toml", "--json").json["model"]["name"] == "ngram"
+    assert "properties" in lmtool("config", "schema").json
+    wrong = lmtool("config", "check", "run.toml", "--set", "model.ordr=3")
+    assert (wrong.code, wrong.stdout) == (2, "")
+    assert wrong.stderr.splitlines()[0] == (
+        "error: --set model.ordr=3: unknown key model.ordr (did you mean 'order'?)"
+    )
