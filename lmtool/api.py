@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from lmtool.array_types import Embedded, Hidden, Ids, Key, Mask, Stream
+    from lmtool.array_types import Embedded, Hidden, Key, Mask, Stream
     from lmtool.data.dataset import Dataset
 
 API_VERSION = 1
@@ -322,7 +322,8 @@ class StepFactory(Protocol):
 class TokenPredictions:
     """What a language model gave to a stretch of text, made of whole lines.
 
-    All arrays have length N, the number of predicted tokens, the end of each line included.
+    All arrays have length N, the number of predicted tokens, the end of each line included. A text comes as a stream of
+    these; words and bytes may be told for all of it at once, in a piece without tokens.
     """
 
     log_probs: np.ndarray
@@ -330,7 +331,7 @@ class TokenPredictions:
     is_unknown: np.ndarray
     """bool, True where the token is the tokenizer's `<unk>`."""
     line: np.ndarray
-    """int, the line that each token belongs to; ascending."""
+    """int, the line that each token belongs to; ascending, from 0 in each piece."""
     num_words: int
     """Whitespace-separated words of the text."""
     num_bytes: int
