@@ -56,7 +56,9 @@ class LazyGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command; a user's problem becomes one line on stderr and its exit code."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # so that a full disk or a closed pipe is known here, not at the interpreter's end
+            return result
         except LmtoolError as error:
             terminal.error(error.message, error.hint)
             raise SystemExit(error.exit_code) from None

@@ -1,0 +1,69 @@
+"""The docs: what they quote is what the files say, and they leave nothing out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lmtool.errors import ExitCode
+from lmtool.plugin_probe import HOOKS
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+QUOTE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#|mailto:)([^)#]+)[^)]*\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_quoted_files_are_quoted_as_they_are(page):
+    for name, quoted in QUOTE.findall(page.read_text()):
+        assert quoted == (ROOT / name).read_text(), f"{page.name} quotes {name} as it was"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_every_hook_is_documented():
+    text = (ROOT / "docs/reference/hooks.md").read_text()
+
+    assert [hook for hook in HOOKS if f"`{hook}`" not in text] == []
+
+
+def test_every_exit_code_is_documented():
+    text = (ROOT / "docs/reference/exit-codes.md").read_text()
+
+    assert [code for code in ExitCode if f"| {code.value} | {code.name.lower()} |" not in text] == []
+
+
+def options(command):
+    """Every option of a command and of its sub-commands: (command line, option)."""
+    import typer
+
+    stack = [("", command)]
+    while stack:
+        path, one = stack.pop()
+        context = typer.Context(one, info_name=path)
+        names = one.list_commands(context) if hasattr(one, "list_commands") else []
+        stack += [(f"{path} {name}".strip(), one.get_command(context, name)) for name in names]
+        for parameter in one.params:
+            for option in parameter.opts:
+                if option.startswith("--") and "completion" not in option:
+                    yield path, option
+
+
+def test_every_option_is_documented():
+    from typer.main import get_command
+
+    from lmtool.cli.main import app
+
+    text = (ROOT / "docs/reference/cli.md").read_text()
+    sections = dict(re.findall(r"^#+ `lmtool ?([^`]*)`\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
+
+    missing = [f"{path} {option}" for path, option in options(get_command(app)) if option not in sections.get(path, "")]
+
+    assert missing == []
