@@ -1,0 +1,87 @@
+"""What a text holds: the figures that perplexities per token, word and byte are computed from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmtool.api import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Figures of a text made of whole lines; they add up over its parts."""
+
+    tokens: int = 0
+    """Ids, the end of each line included."""
+    lines: int = 0
+    documents: int = 0
+    words: int = 0
+    """Whitespace-separated words; line ends not included."""
+    chars: int = 0
+    """Unicode code points, one for each line end included."""
+    bytes: int = 0
+    """UTF-8 bytes, one for each line end included."""
+    unknown: int = 0
+    """Tokens that are `<unk>`."""
+    unknown_bytes: int = 0
+    """UTF-8 bytes of the text of these tokens."""
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def count(tokenizer: Tokenizer, lines: Sequence[str], ids: np.ndarray) -> Counts:
+    """The figures of some lines.
+
+    Args:
+        tokenizer: What encoded them.
+        lines: Without line ends.
+        ids: `tokenizer.encode_batch(lines)`.
+    """
+    text = "\n".join(lines)
+    unknown = 0 if tokenizer.unk_id is None else int(np.count_nonzero(ids == tokenizer.unk_id))
+    return Counts(
+        tokens=len(ids),
+        lines=len(lines),
+        words=len(text.split()),
+        chars=len(text) + 1 if lines else 0,
+        bytes=len(text.encode()) + 1 if lines else 0,
+        unknown=unknown,
+        unknown_bytes=unknown_bytes(tokenizer, lines, ids) if unknown else 0,
+    )
+
+
+def unknown_bytes(tokenizer: Tokenizer, lines: Sequence[str], ids: np.ndarray) -> int:
+    """UTF-8 bytes of the text behind the unknown tokens.
+
+    Exact for tokenizers whose unit is a word or a character; for subwords, the bytes that the known tokens do not give
+    back.
+    """
+    line_of = np.cumsum(ids == tokenizer.eos_id) - (ids == tokenizer.eos_id)
+    where = np.flatnonzero(ids == tokenizer.unk_id)
+    ends = np.flatnonzero(ids == tokenizer.eos_id)
+    total = 0
+    for number in np.unique(line_of[where]):
+        start = 0 if number == 0 else int(ends[number - 1]) + 1
+        total += _unknown_bytes_of_line(tokenizer, lines[number], ids[start : ends[number]])
+    return total
+
+
+def _unknown_bytes_of_line(tokenizer: Tokenizer, line: str, ids: np.ndarray) -> int:
+    units = line.split() if tokenizer.unit == "word" else line
+    if tokenizer.unit in ("word", "char") and len(units) == len(ids):
+        return sum(len(units[i].encode()) for i in np.flatnonzero(ids == tokenizer.unk_id))
+    known = tokenizer.decode(ids[ids != tokenizer.unk_id].tolist())
+    return max(0, len(line.encode()) - len(known.encode()))
+
+
+__all__ = ["Counts", "count", "unknown_bytes"]

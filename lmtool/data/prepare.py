@@ -1,0 +1,257 @@
+"""Raw text to a dataset: read, learn the vocabulary from the training text, encode, write.
+
+`build` writes a dataset folder where the user says; `prepare` gives the dataset of a run's config, tokenizing raw
+sources once into the user's cache. Two datasets with the same key hold the same ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lmtool.data import sources
+from lmtool.data.dataset import FORMAT_VERSION, RECORD, Dataset
+from lmtool.data.encoding import encode
+from lmtool.data.reading import Reading, lines_of, readings
+from lmtool.data.tokenizer_folder import short
+from lmtool.data.writer import SplitWriter, write_record
+from lmtool.errors import DataError, UsageError
+from lmtool.files import atomic_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lmtool.api import Tokenizer
+    from lmtool.config import Choice, DataConfig
+    from lmtool.registry import Found, Registry
+
+    Progress = Callable[[str, float], None]
+    """Called with a phase's name and the fraction of it done, 0 to 1."""
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that goes into a dataset; two equal plans give the same ids."""
+
+    splits: Mapping[str, list[Reading]]
+    tokenizer: Tokenizer | None
+    """A ready one; None to train the chosen one."""
+    found: Found
+    choice: Choice | None = None
+    """Of the tokenizer; None if a ready one came without settings."""
+    digests: dict[str, list[str]] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        return self.choice.config.model_dump(mode="json") if self.choice else {}
+
+    def key(self) -> str:
+        """sha256 of the content of all sources, of readers, tokenizer, settings and versions."""
+        if not self.digests:
+            self.digests.update({name: [one.digest() for one in split] for name, split in self.splits.items()})
+        tokenizer = {"fingerprint": self.tokenizer.fingerprint} if self.tokenizer else {"settings": self.settings()}
+        contents = {
+            "format": FORMAT_VERSION,
+            "tokenizer": {**self.found.record(), **tokenizer, "files": _digests_of_files(self.settings())},
+            "splits": {
+                name: [[one.describe(), digest] for one, digest in zip(split, self.digests[name], strict=True)]
+                for name, split in self.splits.items()
+            },
+        }
+        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _digests_of_files(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that name files count by content."""
+    from lmtool.data.reading import digest_of_file
+
+    paths = {name: Path(value) for name, value in settings.items() if isinstance(value, str)}
+    return {name: digest_of_file(path) for name, path in paths.items() if path.is_file()}
+
+
+def make_plan(
+    data: DataConfig,
+    tokenizer: Choice | None,
+    registry: Registry,
+    *,
+    ready: tuple[Tokenizer, Found] | None = None,
+) -> Plan:
+    """What a config asks for.
+
+    Args:
+        data: Sources by split, and the reader.
+        tokenizer: To train; None if there is a ready one.
+        registry: Where readers are looked up.
+        ready: A tokenizer and its component, to be used as it is.
+
+    Raises:
+        UsageError: if there is nothing to read, or nothing to learn the vocabulary from.
+        DataError: if a source is missing.
+    """
+    specs = {name: getattr(data, name) for name in SPLITS if getattr(data, name)}
+    if not specs:
+        raise UsageError("no text: data.train, data.valid and data.test are empty", "`--train FILE` names a text")
+    splits = {name: readings(names, data.reader, registry) for name, names in specs.items()}
+    if ready:
+        return Plan(splits, ready[0], ready[1])
+    if tokenizer is None:
+        raise UsageError("no tokenizer given", "`--tokenizer NAME` names one, `--with RUN` takes that of a run")
+    fixed = "fixed" in tokenizer.found.component.capabilities or getattr(tokenizer.config, "file", None)
+    if "train" not in splits and not fixed:
+        raise UsageError(
+            f"tokenizer '{tokenizer.name}' learns its vocabulary from the training text, and there is none",
+            hint="`--train FILE` names it; `--with RUN|DATASET` takes a tokenizer that is there",
+        )
+    return Plan(splits, None, tokenizer.found, tokenizer)
+
+
+def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progress | None = None) -> Dataset:
+    """Write the planned dataset, unless the same one is there already.
+
+    Args:
+        plan: From `make_plan`.
+        destination: The dataset folder; it appears when it is complete.
+        force: Replace another dataset in its place.
+        progress: Told how far it is.
+
+    Raises:
+        DataError: if a source cannot be read, holds no text, or another dataset is there.
+    """
+    if existing := _existing(destination, plan.key(), force=force):
+        return existing
+    progress = progress or (lambda phase, fraction: None)
+    tokenizer = plan.tokenizer or _train(plan, progress)
+    with atomic_folder(destination, replace=force) as folder:
+        splits = {name: _write_split(folder, name, plan, tokenizer, progress) for name in plan.splits}
+        write_record(folder, tokenizer, plan.found, plan.settings(), plan.key(), splits)
+    return Dataset.open(destination)
+
+
+def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:
+    """The dataset that is there, if it is the wanted one. Raises DataError if something else is in the way."""
+    if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
+        return None
+    if not (destination / RECORD).is_file():
+        raise DataError(f"{destination} exists and is not a dataset", hint="give another name with `-o`")
+    try:
+        dataset = Dataset.open(destination)
+    except DataError:
+        if force:
+            return None
+        raise
+    if dataset.key == key:
+        return dataset
+    if not force:
+        raise DataError(
+            f"{destination} holds another dataset: its key is {short(dataset.key)}, this one's {short(key)}",
+            hint="`--force` replaces it; `-o` names another folder",
+        )
+    return None
+
+
+def _train(plan: Plan, progress: Progress) -> Tokenizer:
+    assert plan.choice is not None
+    train = plan.splits.get("train", [])
+    tracked = _Tracker("learning the vocabulary", train, progress)
+    lines = lines_of(train, tracked.update)
+    tokenizer = cast("Tokenizer", plan.choice.load().train(lines, plan.choice.config))
+    tracked.finish()
+    return tokenizer
+
+
+def _write_split(folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, progress: Progress) -> dict[str, Any]:
+    split = plan.splits[name]
+    tracked = _Tracker(f"encoding {name}", split, progress)
+    writer = SplitWriter(folder, name, tokenizer.vocab_size)
+    try:
+        records = (record for reading in split for record in reading.records())
+        for record, ids, counts in encode(tokenizer, records):
+            writer.write(ids, counts)
+            if record.last:
+                writer.end_document()
+            tracked.update(record)
+        _check_not_empty(name, split, writer)
+        entries = [
+            {"name": one.source.name, "sha256": digest, "reader": one.choice.name}
+            for one, digest in zip(split, plan.digests[name], strict=True)
+        ]
+        return writer.close(entries)
+    finally:
+        writer.abandon()
+        tracked.finish()
+
+
+def _check_not_empty(name: str, split: Sequence[Reading], writer: SplitWriter) -> None:
+    if writer.counts.lines == 0:
+        names = ", ".join(one.source.name for one in split[:3]) + (", …" if len(split) > 3 else "")
+        raise DataError(f"the {name} text is empty: no line in {names}", hint=f"name another text with `--{name}`")
+
+
+class _Tracker:
+    """Fraction done: bytes taken from files over their size; for sources without a size, nothing until the end."""
+
+    def __init__(self, phase: str, split: Sequence[Reading], progress: Progress) -> None:
+        paths = [one.source.path for one in split]
+        self._phase, self._progress = phase, progress
+        self._start = sources.bytes_read()
+        self._total = sum(path.stat().st_size for path in paths if path and path.is_file())
+
+    def update(self, record: object) -> None:
+        done = sources.bytes_read() - self._start
+        self._progress(self._phase, min(1.0, done / self._total) if self._total else 0.0)
+
+    def finish(self) -> None:
+        self._progress(self._phase, 1.0)
+
+
+def prepare(
+    data: DataConfig, tokenizer: Choice | None, registry: Registry, progress: Progress | None = None
+) -> Dataset:
+    """The dataset of a run: the one that `data.path` names, or raw sources, tokenized once into the user's cache.
+
+    Args:
+        data: The section `[data]`.
+        tokenizer: The choice of `[tokenizer]`; None to take that of the dataset.
+        registry: Where readers and tokenizers are looked up.
+        progress: Called with a phase and the fraction of it done.
+
+    Raises:
+        DataError: if the dataset or a source is missing, damaged or empty.
+        UsageError: if there is neither dataset nor text, or both.
+    """
+    if data.path is not None:
+        if data.train or data.valid or data.test:
+            raise UsageError("data.path names a dataset, so data.train, data.valid and data.test must be left out")
+        dataset = Dataset.open(data.path, registry)
+        _check_same_settings(dataset, tokenizer)
+        return dataset
+    plan = make_plan(data, tokenizer, registry)
+    return build(plan, cached_path(plan.key()), progress=progress)
+
+
+def cached_path(key: str) -> Path:
+    """Where the dataset with this key lies in the user's cache."""
+    from lmtool.plugin_index import cache_folder
+
+    return cache_folder() / "datasets" / key[:32]
+
+
+def _check_same_settings(dataset: Dataset, tokenizer: Choice | None) -> None:
+    """A config that names a dataset and a tokenizer must name the one that made the dataset."""
+    if tokenizer is None:
+        return
+    record = dataset.record["tokenizer"]
+    given = tokenizer.config.model_dump(mode="json")
+    if record["name"] != tokenizer.name or (record["settings"] and record["settings"] != given):
+        raise DataError(
+            f"ids in {dataset.path} were written with tokenizer '{record['name']}' {record['settings']}, "
+            f"but the config asks for '{tokenizer.name}' {given}",
+            hint=f"leave [tokenizer] out, or `lmtool tokenize --tokenizer {tokenizer.name} -o DATASET` again",
+        )
+
+
+__all__ = ["SPLITS", "Plan", "build", "cached_path", "make_plan", "prepare"]

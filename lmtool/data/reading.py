@@ -1,0 +1,125 @@
+"""Sources to records and lines: which reader reads what, and what was in it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lmtool.config import Choice, choose_inline
+from lmtool.data.sources import Source, expand
+from lmtool.errors import DataError, PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from lmtool.api import Reader, Record
+    from lmtool.registry import Registry
+
+BUILT_IN = ("text", "jsonl")
+DEFAULT = "text"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A source and the reader that reads it."""
+
+    source: Source
+    choice: Choice
+
+    def records(self) -> Iterator[Record]:
+        """Its records, in order."""
+        reader: Reader = self.choice.load()(self.choice.config)
+        return reader.read(self.source.target)
+
+    def digest(self) -> str:
+        """sha256 of what is in it: a file's bytes as they are on disk, the text of a data set by name."""
+        path = self.source.path
+        return digest_of_file(path) if path else self._digest_of_text()
+
+    def _digest_of_text(self) -> str:
+        state = hashlib.sha256()
+        for record in self.records():
+            state.update(record.text.encode())
+            state.update(b"\n\0" if record.last else b"\n")
+        return state.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """The reader and its settings, for keys and `dataset.json`."""
+        return {**self.choice.found.record(), "settings": self.choice.config.model_dump(mode="json")}
+
+
+def digest_of_file(path: Path) -> str:
+    """sha256 of a file. Raises DataError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def readings(specs: Sequence[str], reader: Mapping[str, Any], registry: Registry) -> list[Reading]:
+    """What is to be read for the sources that a user named.
+
+    Args:
+        specs: Files, globs, folders, `-`, `scheme:name`.
+        reader: `name` and settings of the reader for files; empty to go by suffix.
+        registry: Where readers are looked up.
+
+    Raises:
+        DataError: if a source is missing, or a pattern or folder gives nothing.
+        PluginError: if a reader or scheme is unknown.
+    """
+    chosen = choose_inline("reader", reader, registry, "data.reader") if reader else None
+    sources = expand(specs, _suffixes(chosen, specs, registry))
+    return [Reading(source, _choose(source, chosen, registry)) for source in sources]
+
+
+def _choose(source: Source, chosen: Choice | None, registry: Registry) -> Choice:
+    if source.scheme:
+        return _by_scheme(source, chosen, registry)
+    if chosen:
+        return chosen
+    name = next((n for n in BUILT_IN if source.suffix in _reads(n, registry)), None)
+    if name is None and source.suffix:
+        name = next((n for n in registry.names("reader") if source.suffix in _reads(n, registry)), None)
+    return choose_inline("reader", name or DEFAULT, registry, "data.reader")
+
+
+def _by_scheme(source: Source, chosen: Choice | None, registry: Registry) -> Choice:
+    scheme = str(source.scheme)
+    if chosen and chosen.name == scheme:
+        return chosen
+    try:
+        return choose_inline("reader", scheme, registry, "data.reader")
+    except PluginError as error:
+        raise DataError(f"no file {source.name}, and {error.message}", error.hint) from None
+
+
+def _suffixes(chosen: Choice | None, specs: Iterable[str], registry: Registry) -> frozenset[str]:
+    """Formats to pick up from folders; other plugins are asked only if there is a folder."""
+    from pathlib import Path
+
+    if chosen:
+        return chosen.found.component.capabilities or _reads(DEFAULT, registry)
+    folders = any(Path(spec).is_dir() for spec in specs)
+    names = registry.names("reader") if folders else BUILT_IN
+    return frozenset().union(*(_reads(name, registry) for name in names))
+
+
+def _reads(name: str, registry: Registry) -> frozenset[str]:
+    capabilities = registry.find("reader", name).component.capabilities
+    return frozenset(suffix for suffix in capabilities if suffix.startswith("."))
+
+
+def lines_of(readings: Iterable[Reading], on_record: Callable[[Record], None] | None = None) -> Iterator[str]:
+    """All lines of some sources, in order."""
+    for reading in readings:
+        for record in reading.records():
+            if on_record:
+                on_record(record)
+            yield from record.text.split("\n")
+
+
+__all__ = ["Reading", "digest_of_file", "lines_of", "readings"]

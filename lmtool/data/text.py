@@ -1,0 +1,80 @@
+"""Bytes to whole lines of text, in bounded memory. For readers of formats that are made of lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmtool.data.sources import read_chunks
+from lmtool.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK = 1 << 20
+"""Bytes of text that are read at a time. A line that is longer is held as a whole."""
+
+NEWLINE = b"\n"
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_blocks(name: str, size: int = BLOCK) -> Iterator[str]:
+    """Blocks of whole lines of a UTF-8 file, each line with its `\\n`, the last one, too.
+
+    Line ends `\\r\\n` and `\\r` become `\\n`; a byte-order mark is dropped. Other line separators of Unicode separate
+    nothing.
+
+    Args:
+        name: A file, or `-`; decompressed if need be.
+        size: Bytes of a block; a line is never cut.
+
+    Raises:
+        DataError: for invalid UTF-8 and binary files, with line and byte; for damaged compression.
+    """
+    line, offset = 1, 0
+    for data in _whole_lines(name, size):
+        text = _decode(data, name, line, offset)
+        line += text.count("\n")
+        offset += len(data)
+        yield text
+
+
+def _whole_lines(name: str, size: int) -> Iterator[bytes]:
+    rest: list[bytes] = []
+    for index, chunk in enumerate(read_chunks(name, size)):
+        if index == 0:
+            _check_is_text(chunk, name)
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r", 0, -1)) + 1
+        if end:
+            yield b"".join([*rest, chunk[:end]])
+            rest = [chunk[end:]]
+        else:
+            rest.append(chunk)
+    if last := b"".join(rest):
+        yield last
+
+
+def _check_is_text(head: bytes, name: str) -> None:
+    if head.startswith(_UTF16):
+        raise DataError(f"{name} is UTF-16, not UTF-8", hint=f"`iconv -f utf-16 -t utf-8 {name}` converts it")
+
+
+def _decode(data: bytes, name: str, line: int, offset: int) -> str:
+    def place(at: int) -> str:
+        return f"line {line + data[:at].count(NEWLINE)}, byte {offset + at}"
+
+    if (nul := data.find(0)) >= 0:
+        raise DataError(f"{name} is a binary file: NUL in {place(nul)}", hint="only text files can be read")
+    bom = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
+    try:
+        text = data[bom:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = bom + error.start
+        message = f"{name} is not UTF-8: 0x{data[at]:02x} in {place(at)} ({error.reason})"
+        raise DataError(message, hint=f"`iconv -f latin1 -t utf-8 {name}` converts it, if it is Latin-1") from None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.endswith("\n") else text + "\n"
+
+
+__all__ = ["BLOCK", "read_blocks"]

@@ -1,0 +1,145 @@
+"""A dataset folder, written: ids go to disk as they come, so memory does not depend on their number."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool import __version__
+from lmtool.data.counts import Counts
+from lmtool.data.dataset import FORMAT, FORMAT_VERSION, RECORD
+from lmtool.data.tokenizer_folder import FOLDER, save_tokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmtool.api import Tokenizer
+    from lmtool.registry import Found
+
+SHARD_TOKENS = 1 << 27
+"""Ids in a full shard."""
+
+
+class ArrayWriter:
+    """Writes one 1-D `.npy` file piece by piece; the header gets its length at the end."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self.path, self.dtype, self.length = path, dtype, 0
+        self._hash = hashlib.sha256()
+        self._file = path.open("wb")
+        self._file.write(_header(dtype, 0))
+
+    def write(self, array: np.ndarray) -> None:
+        data = np.ascontiguousarray(array, self.dtype).data
+        self._file.write(data)
+        self._hash.update(data)
+        self.length += len(array)
+
+    def close(self) -> dict[str, Any]:
+        """Finish the file; returns its entry in `dataset.json`."""
+        self._file.seek(0)
+        self._file.write(_header(self.dtype, self.length))
+        self._file.close()
+        return {
+            "file": self.path.name,
+            "dtype": self.dtype.name,
+            "length": self.length,
+            "sha256": self._hash.hexdigest(),
+        }
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+def _header(dtype: np.dtype[Any], length: int) -> bytes:
+    """Always of the same size, for any length: NumPy pads it to the next 64 bytes and leaves room for digits."""
+    buffer = io.BytesIO()
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+class SplitWriter:
+    """Writes the ids of one split."""
+
+    def __init__(self, folder: Path, name: str, vocab_size: int, shard_tokens: int = SHARD_TOKENS) -> None:
+        self._folder, self._name, self._shard_tokens = folder, name, shard_tokens
+        self._dtype = smallest_type(vocab_size)
+        self._done: list[dict[str, Any]] = []
+        self._shard: ArrayWriter | None = None
+        self._ends: list[int] = []
+        self.counts = Counts()
+
+    def write(self, ids: np.ndarray, counts: Counts) -> None:
+        """Append the ids of whole lines, and what they count."""
+        self.counts += counts
+        while len(ids):
+            shard = self._shard or self._open_shard()
+            room = self._shard_tokens - shard.length
+            shard.write(ids[:room])
+            ids = ids[room:]
+            if shard.length == self._shard_tokens:
+                self._close_shard()
+
+    def end_document(self) -> None:
+        """What was written since the last call is one document."""
+        self.counts += Counts(documents=1)
+        self._ends.append(self.counts.tokens)
+
+    def close(self, sources: list[dict[str, Any]]) -> dict[str, Any]:
+        """Finish all files; returns the split's entry in `dataset.json`."""
+        if self._shard or not self._done:
+            self._shard = self._shard or self._open_shard()
+            self._close_shard()
+        ends = ArrayWriter(self._folder / f"{self._name}-document-ends.npy", np.dtype(np.int64))
+        ends.write(np.array(self._ends, np.int64))
+        counts = self.counts.to_json()
+        return {"sources": sources, "counts": counts, "shards": self._done, "document_ends": ends.close()}
+
+    def abandon(self) -> None:
+        if self._shard:
+            self._shard.abandon()
+
+    def _open_shard(self) -> ArrayWriter:
+        self._shard = ArrayWriter(self._folder / f"{self._name}-{len(self._done):05d}.npy", self._dtype)
+        return self._shard
+
+    def _close_shard(self) -> None:
+        assert self._shard is not None
+        self._done.append(self._shard.close())
+        self._shard = None
+
+
+def smallest_type(vocab_size: int) -> np.dtype[Any]:
+    """The smallest unsigned type that holds every id.
+
+    >>> smallest_type(256).name, smallest_type(257).name, smallest_type(70_000).name
+    ('uint8', 'uint16', 'uint32')
+    """
+    return np.min_scalar_type(max(vocab_size - 1, 0))
+
+
+def write_record(
+    folder: Path, tokenizer: Tokenizer, found: Found, settings: dict[str, Any], key: str, splits: dict[str, Any]
+) -> None:
+    """Write the tokenizer and, last, `dataset.json`: a folder without it is not a dataset."""
+    save_tokenizer(tokenizer, found, folder / FOLDER)
+    described = {
+        **found.record(),
+        "settings": settings,
+        "fingerprint": tokenizer.fingerprint,
+        "vocab_size": tokenizer.vocab_size,
+        "eos_id": tokenizer.eos_id,
+        "unk_id": tokenizer.unk_id,
+        "unit": tokenizer.unit,
+    }
+    record = {"format": FORMAT, "version": FORMAT_VERSION, "lmtool": __version__, "key": key,
+              "tokenizer": described, "splits": splits}  # fmt: skip
+    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+__all__ = ["ArrayWriter", "SplitWriter", "smallest_type", "write_record"]

@@ -1,0 +1,117 @@
+"""Files and folders that appear whole or not at all: written under a temporary name beside the real one, then renamed.
+
+What a killed process leaves behind is a hidden sibling (`.NAME.HOST-PID.tmp`) that nobody reads; the next writer of the
+same name removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmtool.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """A new folder to write into, which becomes `path` at the end, or vanishes if anything is raised.
+
+    Args:
+        path: Must not exist yet, or be empty, unless `replace`.
+        replace: True to put it in the place of what is there.
+
+    Raises:
+        DataError: if it cannot be written (no space, no permission), or somebody else has made `path` meanwhile.
+    """
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        scratch = _scratch(path)
+        try:
+            scratch.mkdir()
+            yield scratch
+            _rename_folder(scratch, path, replace=replace)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a whole file, or none of it. Raises DataError if it cannot be written."""
+    scratch = _scratch(path)
+    with explain_os_errors(path):
+        try:
+            with scratch.open("wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about writing `path` into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        hint = "free some space, or write to another disk" if error.errno in _FULL else None
+        raise DataError(f"cannot write {path}: {reason}", hint) from error
+
+
+def _scratch(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}.tmp")
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0].replace("-", "_") or "localhost"
+
+
+def _rename_folder(scratch: Path, path: Path, *, replace: bool) -> None:
+    if not replace:
+        scratch.rename(path)  # succeeds over nothing and over an empty folder only
+        return
+    old = path.with_name(f"{scratch.name}.old.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(old)
+    try:
+        scratch.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Scratch folders of processes of this host that are no longer there."""
+    prefix = f".{path.name}.{_host()}-"
+    for entry in path.parent.iterdir():
+        if entry.name.startswith(prefix) and entry.name.endswith(".tmp"):
+            pid = entry.name[len(prefix) :].partition(".")[0]
+            if pid.isdigit() and not _is_alive(int(pid)):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+__all__ = ["atomic_folder", "explain_os_errors", "write_atomic"]

@@ -1,0 +1,101 @@
+"""Unicode code points of the training text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lmtool_tokenizers import vocabulary
+from lmtool_tokenizers.vocabulary import EOS_ID, EOS_TOKEN, UNK_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from lmtool_tokenizers.config import CharConfig
+
+UNK = "\N{REPLACEMENT CHARACTER}"
+"""What an unknown character decodes to; one that stands in the text itself is unknown, too."""
+
+_SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
+
+
+class CharTokenizer:
+    """One id a code point. Lossless but for characters that the training text did not have.
+
+    Args:
+        characters: By id: the end of a line, U+FFFD for unknown ones, then the known characters.
+    """
+
+    eos_id = EOS_ID
+    unk_id: int | None = UNK_ID
+    unit: Literal["char"] = "char"
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        self.characters = tuple(characters)
+        self.vocab_size = len(self.characters)
+
+    @classmethod
+    def train(cls, lines: Iterable[str], config: CharConfig) -> CharTokenizer:
+        counts: Counter[str] = Counter()
+        for batch in vocabulary.batches(lines):
+            counts.update("".join(batch))
+        del counts["\n"]
+        return cls(vocabulary.choose(counts, UNK, config.vocab_size, config.min_count))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return vocabulary.fingerprint("char", self.characters)
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        """Code point to id."""
+        points = [ord(character) for character in self.characters[1:]]
+        table = np.full(0x110000, UNK_ID, np.int32)
+        table[points] = np.arange(1, self.vocab_size)
+        table[ord("\n")] = EOS_ID
+        return table
+
+    def encode(self, line: str) -> list[int]:
+        return self.encode_batch([line])[:-1].tolist()
+
+    def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
+        if not lines:
+            return np.empty(0, np.int32)
+        text = "\n".join(lines) + "\n"
+        if text.count("\n") != len(lines):
+            raise ValueError("a line must not hold a line end")
+        return self._table[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        characters = ("\n", *self.characters[1:])
+        return "".join([characters[i] for i in ids])
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """A space is shown as U+2581, what cannot be printed as `<U+0009>`."""
+        return [EOS_TOKEN if i == EOS_ID else _printable(self.characters[i]) for i in ids]
+
+    def save(self, folder: Path) -> None:
+        vocabulary.save(folder, self.characters)
+
+    @classmethod
+    def load(cls, folder: Path) -> CharTokenizer:
+        return cls(vocabulary.load(folder)["tokens"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"characters": self.characters, "vocab_size": self.vocab_size}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CharTokenizer) and self.characters == other.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+
+def _printable(character: str) -> str:
+    if character == " ":
+        return _SPACE
+    return character if character.isprintable() else f"<U+{ord(character):04X}>"

@@ -1,0 +1,108 @@
+"""Whitespace-separated words of the training text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lmtool_tokenizers import vocabulary
+from lmtool_tokenizers.vocabulary import EOS_ID, UNK_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from lmtool_tokenizers.config import WordConfig
+
+UNK = "<unk>"
+"""The unknown word. Where the text itself has it, it is a word like others, with the same id."""
+
+_LINE_END = "\0"
+"""Stands between lines while words are split; no text file holds it."""
+
+
+class WordTokenizer:
+    """One id a word. What is lost: which white space stood between words, unknown words, case if `lowercase`.
+
+    Args:
+        words: By id: the end of a line, `<unk>`, then the known words.
+        lowercase: Turn text to lower case first.
+    """
+
+    eos_id = EOS_ID
+    unk_id: int | None = UNK_ID
+    unit: Literal["word"] = "word"
+
+    def __init__(self, words: Sequence[str], *, lowercase: bool = False) -> None:
+        self.words = tuple(words)
+        self.lowercase = lowercase
+        self.vocab_size = len(self.words)
+
+    @classmethod
+    def train(cls, lines: Iterable[str], config: WordConfig) -> WordTokenizer:
+        counts: Counter[str] = Counter()
+        for batch in vocabulary.batches(lines):
+            text = "\n".join(batch)
+            counts.update((text.lower() if config.lowercase else text).split())
+        words = vocabulary.choose(counts, UNK, config.vocab_size, config.min_count)
+        return cls(words, lowercase=config.lowercase)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return vocabulary.fingerprint("word", [self.lowercase, self.words])
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: i for i, word in enumerate(self.words) if i != EOS_ID}
+
+    def encode(self, line: str) -> list[int]:
+        words = (line.lower() if self.lowercase else line).split()
+        return list(map(self._ids.get, words, repeat(UNK_ID)))  # type: ignore[arg-type]
+
+    def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
+        ids = self._encode_joined(lines)
+        if ids is None:  # some line holds the mark of a line's end
+            return np.array([i for line in lines for i in (*self.encode(line), EOS_ID)], np.int32)
+        return ids
+
+    def _encode_joined(self, lines: Sequence[str]) -> np.ndarray | None:
+        """All lines by one split and one map; None if it cannot be told where lines end."""
+        text = f" {_LINE_END} ".join([*lines, ""])
+        if text.count(_LINE_END) != len(lines):
+            return None
+        words = (text.lower() if self.lowercase else text).split()
+        return np.fromiter(map(self._ids_and_end.get, words, repeat(UNK_ID)), np.int32, len(words))
+
+    @cached_property
+    def _ids_and_end(self) -> dict[str, int]:
+        return {**self._ids, _LINE_END: EOS_ID}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Words with one space between them."""
+        text = " ".join(["\n" if i == EOS_ID else self.words[i] for i in ids])
+        return text.replace(" \n", "\n").replace("\n ", "\n")
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        return [self.words[i] for i in ids]
+
+    def save(self, folder: Path) -> None:
+        vocabulary.save(folder, self.words, lowercase=self.lowercase)
+
+    @classmethod
+    def load(cls, folder: Path) -> WordTokenizer:
+        contents = vocabulary.load(folder)
+        return cls(contents["tokens"], lowercase=bool(contents.get("lowercase")))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"words": self.words, "lowercase": self.lowercase, "vocab_size": self.vocab_size}
+
+    def __eq__(self, other: object) -> bool:
+        same_kind = isinstance(other, WordTokenizer)
+        return same_kind and (self.words, self.lowercase) == (other.words, other.lowercase)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.words)
