@@ -21,9 +21,9 @@ def answered_early(arguments: list[str]) -> bool:
 
             print(f"lmtool {__version__}")
         case ["plugins", "list", *options] if set(options) <= {"--json", "--refresh"}:
-            from lmtool import plugin_listing
+            from lmtool.plugins import listing
 
-            plugin_listing.show(as_json="--json" in options, refresh="--refresh" in options)
+            listing.show(as_json="--json" in options, refresh="--refresh" in options)
         case _:
             return False
     return True

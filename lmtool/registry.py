@@ -12,7 +12,7 @@ from lmtool.errors import PluginError, did_you_mean
 if TYPE_CHECKING:
     from lmtool.api import CommandSpec, Component
     from lmtool.config import Config
-    from lmtool.plugin_probe import EntryPoint, Report
+    from lmtool.plugins.probe import EntryPoint, Report
 
 
 @dataclass(frozen=True)

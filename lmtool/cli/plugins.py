@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmtool import plugin_listing
 from lmtool.cli import terminal
+from lmtool.plugins import listing
 
 if TYPE_CHECKING:
     from lmtool.registry import Found
@@ -21,7 +21,7 @@ def list_command(
     refresh: Annotated[bool, typer.Option(help="Look at every plugin again.")] = False,
 ) -> None:
     """List every component with its kind, distribution, version and status."""
-    plugin_listing.show(third_party=terminal.settings.third_party, as_json=as_json, refresh=refresh)
+    listing.show(third_party=terminal.settings.third_party, as_json=as_json, refresh=refresh)
 
 
 @app.command("show")

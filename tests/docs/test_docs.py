@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lmtool.errors import ExitCode
-from lmtool.plugin_probe import HOOKS
+from lmtool.plugins.probe import HOOKS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

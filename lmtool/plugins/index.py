@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtool import __version__
-from lmtool.plugin_probe import EntryPoint, Report, probe
+from lmtool.cache import cache_folder
+from lmtool.plugins.probe import EntryPoint, Report, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,15 +39,6 @@ def reports(plugins: list[EntryPoint], *, refresh: bool = False) -> list[Report]
 def index_path() -> Path:
     """The index of this Python installation."""
     return cache_folder() / f"plugins-{sys.version_info.major}.{sys.version_info.minor}-{_digest(sys.prefix)}.json"
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for lmtool: `LMTOOL_CACHE`, else the platform's custom."""
-    if folder := os.environ.get("LMTOOL_CACHE"):
-        return Path(folder)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("lmtool"))
 
 
 def _digest(text: str) -> str:
@@ -100,7 +92,7 @@ def _probe_apart(plugin: EntryPoint) -> Report:
     import subprocess
 
     request = json.dumps({name: getattr(plugin, name) for name in EntryPoint.__slots__})
-    command = [sys.executable, "-m", "lmtool.plugin_probe"]
+    command = [sys.executable, "-m", "lmtool.plugins.probe"]
     try:
         answer = subprocess.run(command, input=request, capture_output=True, text=True, timeout=PROBE_TIMEOUT)
         return Report.from_json(json.loads(answer.stdout))

@@ -15,8 +15,8 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
-from lmtool import plugin_index
-from lmtool.plugin_probe import BUILT_IN, EntryPoint, Report
+from lmtool.plugins import index
+from lmtool.plugins.probe import BUILT_IN, EntryPoint, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ def load(*, third_party: bool = True, refresh: bool = False) -> list[Report]:
     """
     plugins = [plugin for plugin in installed() if third_party or plugin.built_in]
     allowed = [plugin for plugin in plugins if is_allowed(plugin)]
-    loaded = {report.plugin: report for report in plugin_index.reports(allowed, refresh=refresh)}
+    loaded = {report.plugin: report for report in index.reports(allowed, refresh=refresh)}
     return [loaded.get(plugin) or Report(plugin, state="disabled") for plugin in plugins]
 
 
