@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lmtool import plugins
 
 if TYPE_CHECKING:
-    from lmtool.plugin_probe import Report
+    from lmtool.plugins.probe import Report
 
 
 @dataclass(frozen=True, slots=True)

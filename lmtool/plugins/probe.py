@@ -1,7 +1,7 @@
 """Import one plugin's entry module and collect what its hooks yield; every fault becomes part of the report.
 
-Third-party plugins are probed in a process of their own (`python -m lmtool.plugins.probe`, entry points as JSON lines on
-stdin, reports as JSON lines on stdout), so that what they import, print or break stays there.
+Third-party plugins are probed in a process of their own (`python -m lmtool.plugins.probe`, entry points as JSON lines
+on stdin, reports as JSON lines on stdout), so that what they import, print or break stays there.
 """
 
 from __future__ import annotations

@@ -116,7 +116,9 @@ def test_flags_win_over_the_file_and_overrides_over_both(tmp_path):
 
 
 def test_a_resolved_config_says_everything_and_reads_back_as_itself(tmp_path):
-    config = load_config(None, registry, flags={"model.name": "lstm", "data.path": "d"}, overrides=["model.dropout=0.25"])
+    config = load_config(
+        None, registry, flags={"model.name": "lstm", "data.path": "d"}, overrides=["model.dropout=0.25"]
+    )
     file = tmp_path / "resolved.toml"
     file.write_text(config.to_toml())
 
@@ -153,6 +155,4 @@ def test_the_commands_new_check_show_and_schema(lmtool, tmp_path):
     assert "properties" in lmtool("config", "schema").json
     wrong = lmtool("config", "check", "run.toml", "--set", "model.ordr=3")
     assert (wrong.code, wrong.stdout) == (2, "")
-    assert wrong.stderr.splitlines()[0] == (
-        "error: --set model.ordr=3: unknown key model.ordr (did you mean 'order'?)"
-    )
+    assert wrong.stderr.splitlines()[0] == ("error: --set model.ordr=3: unknown key model.ordr (did you mean 'order'?)")

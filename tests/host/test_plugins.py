@@ -39,7 +39,11 @@ BROKEN = {
         "no hook is called lmtool_register_modles (did you mean 'lmtool_register_models'?)",
     ),
     "hook raises": ("@hookimpl\ndef lmtool_register_models(): raise KeyError('x')", "failed", "KeyError: 'x'"),
-    "yields something else": ("@hookimpl\ndef lmtool_register_models(): yield 'lstm'", "failed", "must yield Component"),
+    "yields something else": (
+        "@hookimpl\ndef lmtool_register_models(): yield 'lstm'",
+        "failed",
+        "must yield Component",
+    ),
     "malformed name": (
         "@hookimpl\ndef lmtool_register_models(): yield Component(name='My Model', target='a:b', summary='s')",
         "failed",
