@@ -49,9 +49,12 @@ class Found:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # a third party's module may raise anything
+            if self.plugin.built_in and not isinstance(error, ImportError):
+                raise
+            reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             raise PluginError(
-                f"{self.kind} '{self.component.name}' of {self.plugin.distribution} cannot be loaded: {error}",
+                f"{self.kind} '{self.component.name}' of {self.plugin.distribution} cannot be loaded: {reason}",
                 hint=f"`pip install --upgrade --force-reinstall {self.plugin.distribution}` may repair it",
             ) from error
 

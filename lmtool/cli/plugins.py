@@ -10,6 +10,8 @@ from lmtool.cli import terminal
 from lmtool.plugins import listing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmtool.registry import Found
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List plugins and what they offer.")
@@ -41,14 +43,58 @@ def show_command(
         _print(one)
 
 
+@app.command("check")
+def check_command(
+    kind: Annotated[str, typer.Argument(help="Its kind: tokenizer, model, optimizer, evaluator, reader.")],
+    name: Annotated[str, typer.Argument(help="The component's name.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value: settings to check it with.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Check that a component does what every plugin of its kind must do; exit 1 if it does not."""
+    from lmtool.config import Raw, apply_overrides
+    from lmtool.errors import ExitCode, UsageError
+    from lmtool.testing import checks
+
+    _check_kind(kind)
+    raw = Raw()
+    apply_overrides(raw, [f"{kind}.{override}" for override in overrides or ()])
+    try:
+        todo = checks(kind, name, raw.values.get(kind))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    results = {}
+    with terminal.progress() as shown:
+        for done, (label, check) in enumerate(todo.items()):
+            shown.update(label, done / len(todo))
+            results[label] = _failure(check)
+    failed = sum(failure is not None for failure in results.values())
+    if as_json:
+        terminal.answer_json({"schema": 1, "kind": kind, "name": name, "run": len(results), "failures": results})
+    else:
+        for label, failure in results.items():
+            verdict = f"failed  {label}: {failure}" if failure else f"ok      {label}"
+            terminal.answer(verdict.replace("_", " "))
+        terminal.answer(f"{len(results) - failed} passed, {failed} failed")
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _failure(check: Callable[[], None]) -> str | None:
+    """What a property's check says is wrong, in one line; None if it holds."""
+    try:
+        check()
+    except Exception as error:  # a plugin under test may raise anything
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return None
+
+
 def _find(name: str, kind: str | None) -> list[Found]:
     from lmtool.api import KINDS
-    from lmtool.errors import PluginError, UsageError, did_you_mean
+    from lmtool.errors import PluginError, did_you_mean
 
     registry = terminal.registry()
     if kind is not None:
-        if kind not in KINDS:
-            raise UsageError(f"no kind '{kind}'{did_you_mean(kind, KINDS)}; kinds: {', '.join(KINDS)}")
+        _check_kind(kind)
         return [registry.find(kind, name)]
     plain = name.rpartition(":")[2]
     found = [registry.find(one, name) for one in KINDS if plain in registry.names(one)]
@@ -56,6 +102,14 @@ def _find(name: str, kind: str | None) -> list[Found]:
         every = sorted({known for one in KINDS for known in registry.names(one)})
         raise PluginError(f"no component named '{name}'{did_you_mean(name, every)}", hint="see `lmtool plugins list`")
     return found
+
+
+def _check_kind(kind: str) -> None:
+    from lmtool.api import KINDS
+    from lmtool.errors import UsageError, did_you_mean
+
+    if kind not in KINDS:
+        raise UsageError(f"no kind '{kind}'{did_you_mean(kind, KINDS)}; kinds: {', '.join(KINDS)}")
 
 
 def _describe(found: Found) -> dict[str, Any]:
