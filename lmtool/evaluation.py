@@ -146,12 +146,10 @@ def predictions(
     for offset in range(0, longest, bptt):
         ids, lengths = _window(text, streams, offset, bptt, tokenizer.eos_id)
         log_probs, state = model.score(ids, state)
-        log_probs = _checked(log_probs)
         rows = zip(lines, ids, log_probs, lengths, strict=True)
         whole = [line.push(row[:length], values[:length]) for line, row, values, length in rows]
-        piece = as_predictions(
-            np.concatenate([row for row, _ in whole]), np.concatenate([values for _, values in whole]), tokenizer
-        )
+        values = checked(np.concatenate([values for _, values in whole]))
+        piece = as_predictions(np.concatenate([row for row, _ in whole]), values, tokenizer)
         predicted += len(piece.log_probs)
         yield piece, min(1.0, (offset + bptt) / longest)
     if predicted != text.num_tokens:
@@ -178,7 +176,8 @@ def _window(
     return ids, lengths
 
 
-def _checked(log_probs: np.ndarray) -> np.ndarray:
+def checked(log_probs: np.ndarray) -> np.ndarray:
+    """As float64. Raises DataError if one of them is no log-probability."""
     log_probs = np.asarray(log_probs, np.float64)
     # A float32 softmax may round a sure thing to a little more than one.
     if not (log_probs < 1e-3).all():

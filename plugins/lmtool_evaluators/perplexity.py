@@ -74,7 +74,8 @@ class Perplexity:
         }
         if state.unknown.n:
             metrics["oov_rate"] = _rate(state.unknown)
-        metrics["nats"] = Metric(state.all.x, n=int(state.all.n))
+        nats = state.all.x
+        metrics["nats"] = Metric(nats, int(state.all.n), _times(state.all.relative_stderr, nats))
         return metrics
 
 

@@ -1,0 +1,107 @@
+"""Small language models and texts whose figures can be worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Uniform:
+    """Every token has the probability 1/V."""
+
+    stateful = False
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+
+    def initial_state(self, batch_size: int) -> Any:
+        return batch_size
+
+    def score(self, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        return np.full(ids.shape, -np.log(self.vocab_size), np.float32), state
+
+    def next_log_probs(self, state: Any) -> np.ndarray:
+        return np.full((state, self.vocab_size), -np.log(self.vocab_size))
+
+
+class Bigram:
+    """p(token | token before) from a table [V, V]; id 0 ends a line, so each line starts anew."""
+
+    stateful = False
+
+    def __init__(self, table: np.ndarray) -> None:
+        with np.errstate(divide="ignore"):
+            self.log_table = np.log(np.asarray(table, np.float64))
+        self.vocab_size = len(table)
+
+    def initial_state(self, batch_size: int) -> np.ndarray:
+        return np.zeros(batch_size, np.int64)
+
+    def score(self, ids: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        before = np.concatenate([state[:, None], ids[:, :-1]], axis=1)
+        return self.log_table[before, ids], np.asarray(ids[:, -1], np.int64)
+
+    def next_log_probs(self, state: np.ndarray) -> np.ndarray:
+        return self.log_table[state]
+
+
+class Remembering:
+    """Stateful: the distribution depends on the sum of all ids since the fresh state, over line ends, too."""
+
+    stateful = True
+
+    def __init__(self, vocab_size: int) -> None:
+        self.vocab_size = vocab_size
+        rows = np.random.default_rng(0).dirichlet(np.ones(vocab_size), 7)
+        self.log_table = np.log(rows)
+
+    def initial_state(self, batch_size: int) -> np.ndarray:
+        return np.zeros(batch_size, np.int64)
+
+    def score(self, ids: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # each token counts for one more than its id, so that line ends (id 0) are remembered, too
+        sums = state[:, None] + np.cumsum(ids + 1, axis=1)
+        before = np.concatenate([state[:, None], sums[:, :-1]], axis=1)
+        return self.log_table[before % 7, ids], sums[:, -1]
+
+    def next_log_probs(self, state: np.ndarray) -> np.ndarray:
+        return self.log_table[state % 7]
+
+
+class Letters:
+    """A tokenizer whose tokens are the letters that it is given; id 0 ends a line, id 1 is unknown."""
+
+    unit = "char"
+    eos_id, unk_id = 0, 1
+
+    def __init__(self, letters: str = "abc") -> None:
+        self.letters = letters
+        self.vocab_size = len(letters) + 2
+        self.fingerprint = f"letters-{letters}"
+
+    def encode(self, line: str) -> list[int]:
+        return [self.letters.find(letter) + 2 if letter in self.letters else 1 for letter in line]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join("\n?"[id] if id < 2 else self.letters[id - 2] for id in ids)
+
+    def tokens(self, ids: list[int]) -> list[str]:
+        return [("<eos>", "<unk>", *self.letters)[id] for id in ids]
+
+
+class Text:
+    """Ids of whole lines with their counts, as a dataset's split has them; remembers what was read."""
+
+    def __init__(self, lines: list[str], tokenizer: Letters) -> None:
+        self.ids = np.array([id for line in lines for id in (*tokenizer.encode(line), 0)], np.int32)
+        self.num_tokens, self.num_lines = len(self.ids), len(lines)
+        self.num_words = sum(len(line.split()) for line in lines)
+        self.num_bytes = sum(len(line.encode()) + 1 for line in lines)
+        self.num_unknown = self.num_unknown_bytes = int((self.ids == 1).sum())
+        self.largest_read = 0
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        assert 0 <= start <= stop <= self.num_tokens
+        self.largest_read = max(self.largest_read, stop - start)
+        return self.ids[start:stop].copy()
