@@ -253,6 +253,9 @@ class Backbone(Protocol):
 class Task(Protocol):
     """What is learned. Made by `target(config, dataset=…, backbone=…, training=…)`; see `lmtool.tasks`."""
 
+    num_data: int
+    """Training targets in one epoch."""
+
     def init(self, key: Key) -> Any:
         """Fresh parameters: a pytree of float32 arrays, a pure function of `key`."""
         ...
@@ -274,6 +277,11 @@ class Task(Protocol):
 
     def predictor(self, params: Any) -> LanguageModel:
         """The trained model with these parameters."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, config: Any, *, backbone: Backbone) -> LanguageModel:
+        """What the `save` of a predictor wrote. Raises DataError if it is damaged."""
         ...
 
 
@@ -310,8 +318,17 @@ class OptimizerFactory(Protocol):
 class StepFactory(Protocol):
     """The target of a step component: compiles loss and optimizer into one update on the device."""
 
-    def __call__(self, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None) -> Any:
-        """`step(state, batch) -> (state, metrics)`, jit-compiled once; see `lmtool.training_state`."""
+    def __call__(
+        self, config: Any, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None
+    ) -> Any:
+        """`step(state, batch) -> (state, metrics)`, jit-compiled once; see `lmtool.training_state`.
+
+        Args:
+            config: Of the component's config class.
+            loss: `Task.loss`.
+            optimizer: Whose gradients are taken at `sample_params`.
+            max_grad_norm: Global norm to which gradients are scaled down; None to leave them.
+        """
         ...
 
 

@@ -1,0 +1,111 @@
+"""`lmtool train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lmtool.cli import terminal
+
+if TYPE_CHECKING:
+    from lmtool.config import RunConfig
+    from lmtool.data.dataset import Dataset
+    from lmtool.run import Run
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML config; everything in it can be said by options.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The run folder; runs/MODEL-HASH if left out.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="model.name: ngram, lstm, cnn, …")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="A dataset folder, or raw text to learn from; raw text may be given again.")
+    ] = None,
+    valid: Annotated[list[str] | None, typer.Option(help="Raw text that picks the best model.")] = None,
+    test: Annotated[list[str] | None, typer.Option(help="Raw text that only `eval` reads.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="tokenizer.name: word, char, byte, bpe, …")] = None,
+    task: Annotated[str | None, typer.Option(help="task.name")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="optimizer.name: adamw, sgd, …")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over all else.")] = None,
+    seed: Annotated[int | None, typer.Option(help="training.seed")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Throw away the run in the folder and start over.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings on stderr.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the run's path.")] = False,
+) -> None:
+    """Train a model; run it again to go on or to confirm that it is done.
+
+    The run's path goes to stdout. A run that was stopped goes on from its last checkpoint when the same command is
+    given again; one that is finished is left as it is.
+    """
+    from lmtool.config import load_config
+    from lmtool.signals import StopRequest
+
+    terminal.settings.quiet = terminal.settings.quiet or quiet
+    flags = {
+        "model.name": model,
+        **_data_flags(data or []),
+        "data.valid": valid,
+        "data.test": test,
+        "tokenizer.name": tokenizer,
+        "task.name": task,
+        "optimizer.name": optimizer,
+        "training.seed": seed,
+    }
+    resolved = load_config(config, terminal.registry(), flags=flags, overrides=overrides or ())
+    with StopRequest() as stop:
+        run = _train(resolved, output, stop, force=force)
+    _answer(run, as_json=as_json)
+
+
+def _data_flags(data: list[str]) -> dict[str, Any]:
+    """One dataset folder is `data.path`; anything else is text to learn from."""
+    from lmtool.data.dataset import RECORD
+
+    if len(data) == 1 and (Path(data[0]) / RECORD).is_file():
+        return {"data.path": data[0]}
+    return {"data.train": data or None}
+
+
+def _train(config: RunConfig, output: Path | None, stop: Any, *, force: bool) -> Run:
+    from lmtool.data.prepare import prepare
+    from lmtool.jax_setup import prepare_jax
+    from lmtool.training import train as train_run
+
+    registry = terminal.registry()
+    with terminal.progress() as shown:
+        dataset = prepare(config.data, config.tokenizer, registry, shown.update)
+        if config.optimizer is not None:
+            prepare_jax()
+        path = output or _default_path(config, dataset)
+        terminal.say(f"run: {path}")
+        return train_run(
+            config, dataset, path, registry, stop=stop, report=shown.update, warn=terminal.warn, force=force
+        )
+
+
+def _default_path(config: RunConfig, dataset: Dataset) -> Path:
+    """`runs/MODEL-HASH`: the same config and data find the same run again."""
+    import hashlib
+    import json
+
+    settings = {name: section for name, section in config.to_dict().items() if name not in ("data", "evaluation")}
+    text = json.dumps([settings, dataset.key], sort_keys=True)
+    return Path("runs") / f"{config.model.name.replace(':', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _answer(run: Run, *, as_json: bool) -> None:
+    if as_json:
+        terminal.answer_json({"schema": 1, "run": str(run.path), "state": run.record["state"], **run.result})
+        return
+    perplexity = run.result.get("valid_token_perplexity")
+    figure = f": validation perplexity {perplexity:.2f} at step {run.result['step']}" if perplexity else ""
+    terminal.say(f"done{figure}; `lmtool eval {run.path}` evaluates it")
+    terminal.answer(str(run.path))

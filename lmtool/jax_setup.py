@@ -1,0 +1,37 @@
+"""JAX as a command line wants it: silent, and with compiled functions remembered between calls."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from lmtool.cache import cache_folder
+
+
+def prepare_jax() -> None:
+    """Call before JAX is first imported. Chooses no device: that is JAX's and `JAX_PLATFORMS`' business."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # notes and warnings of XLA's C++ side
+    for name in ("absl", "jax", "orbax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    import jax
+
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir is None:
+        config.update("jax_compilation_cache_dir", str(_compilation_cache()))
+
+
+def _compilation_cache() -> Path:
+    """One folder a kind of CPU: homes are shared between machines, code compiled for one may not run on another."""
+    return cache_folder() / "jax" / hashlib.sha256(_cpu().encode()).hexdigest()[:12]
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine() + platform.processor()
+    return platform.machine() + "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))

@@ -1,0 +1,39 @@
+"""`metrics.jsonl`: one JSON object a line, for each log interval and each validation.
+
+What a run repeats exactly stands at the top of an object; what depends on the machine and the day stands under
+`"timing"`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class MetricsLog:
+    """Appends to the file, and takes back what a resumed run is going to write again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, values: dict[str, Any], timing: dict[str, float | None]) -> None:
+        """Write one line and hand it to the operating system."""
+        entry = {**values, "timing": {key: round(value, 3) for key, value in timing.items() if value is not None}}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry, allow_nan=False) + "\n")
+
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def truncate(self, size: int) -> None:
+        """Forget everything after the first `size` bytes."""
+        if self.size() > size:
+            os.truncate(self.path, size)
+
+
+__all__ = ["MetricsLog"]

@@ -1,0 +1,247 @@
+"""The run folder: everything that a trained model is, and everything needed to go on training it.
+
+RUN/
+  run.json          format version, components with versions, dataset, state, best figure
+  config.toml       resolved: every setting, defaults included
+  tokenizer/        see `lmtool.data.tokenizer_folder`
+  metrics.jsonl     see `lmtool.metrics_log`
+  checkpoints/      see `lmtool.checkpoint`; models that take steps only
+  model/            the best model: weights and JSON, with checksums
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmtool import __version__
+from lmtool.checksums import verify_checksums, write_checksums
+from lmtool.errors import ConfigError, DataError, PluginError
+from lmtool.files import atomic_folder, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lmtool.api import LanguageModel, Tokenizer
+    from lmtool.config import Choice, RunConfig
+    from lmtool.data.dataset import Dataset
+    from lmtool.registry import Registry
+
+FORMAT = "lmtool-run"
+FORMAT_VERSION = 1
+RECORD = "run.json"
+GO_ON = "run the same `lmtool train` again to go on"
+COMPARED = ("task", "model", "optimizer", "training")
+"""Sections that must not change while a run is trained; the dataset's key stands for data and tokenizer."""
+
+
+class Run:
+    """A run folder. Open one with `Run.open`, make one with `Run.create`."""
+
+    def __init__(self, path: Path, record: dict[str, Any], registry: Registry) -> None:
+        self.path, self.record = path, record
+        self._registry = registry
+
+    @classmethod
+    def open(cls, path: str | Path, registry: Registry | None = None) -> Run:
+        """Raises DataError if it is no run, was written by a newer version, or is damaged."""
+        path = Path(path)
+        if registry is None:
+            from lmtool.registry import Registry
+
+            registry = Registry()
+        return cls(path, _read_record(path), registry)
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig, dataset: Dataset, registry: Registry, *, force: bool) -> Run:
+        """A new run folder, without a model yet. Raises DataError if something else is there, unless `force`."""
+        from lmtool.data.tokenizer_folder import FOLDER
+
+        if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
+            raise DataError(f"{path} exists and is not a run", hint="give another name with `-o`")
+        record = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "lmtool": __version__,
+            "state": "started",
+            "components": _components(config, dataset, registry),
+            "dataset": {"path": str(dataset.path.absolute()), "key": dataset.key, "fingerprint": dataset.fingerprint},
+            "result": {},
+        }
+        with atomic_folder(path, replace=force) as scratch:
+            (scratch / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+            shutil.copytree(dataset.path / FOLDER, scratch / FOLDER)
+            (scratch / RECORD).write_text(_to_json(record), encoding="utf-8")
+        return cls(path, record, registry)
+
+    @property
+    def is_finished(self) -> bool:
+        return bool(self.record["state"] == "finished")
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Figures of the best model: `step`, `valid_token_perplexity` and the like; empty before the end."""
+        return dict(self.record["result"])
+
+    @property
+    def components(self) -> list[dict[str, Any]]:
+        """Kind, name, versions and distribution of each component that was used."""
+        return list(self.record["components"])
+
+    @property
+    def dataset_path(self) -> Path | None:
+        """The dataset that was learned from, if it is still there."""
+        path = Path(self.record["dataset"]["path"])
+        return path if path.is_dir() else None
+
+    @property
+    def dataset_fingerprint(self) -> str:
+        """Of the tokenizer that made the dataset."""
+        return str(self.record["dataset"]["fingerprint"])
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, section by section."""
+        path = self.path / "config.toml"
+        try:
+            return tomllib.loads(path.read_bytes().decode("utf-8"))
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise DataError(f"{path} is damaged: {error}") from None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        from lmtool.data.tokenizer_folder import FOLDER, load_tokenizer
+
+        return load_tokenizer(self.path / FOLDER, self._registry)
+
+    def language_model(self) -> LanguageModel:
+        """The best model so far.
+
+        Raises:
+            DataError: if there is none yet, or it is damaged.
+            PluginError: if the plugin that made it is not installed.
+        """
+        folder = self.path / "model"
+        if not folder.is_dir():
+            raise DataError(f"{self.path} has no model yet", hint=GO_ON)
+        verify_checksums(folder, hint=f"remove {self.path} and train again")
+        model = self._choice("model")
+        made: Any = model.load()(model.config)
+        if "fitted" in model.found.component.capabilities:
+            fitted: LanguageModel = made.load(folder)
+            return fitted
+        task = self._choice("task")
+        trained: LanguageModel = task.load().load(folder, task.config, backbone=made)
+        return trained
+
+    def write_model(self, model: LanguageModel) -> None:
+        """Put a model in the place of the one that is there."""
+        with atomic_folder(self.path / "model", replace=True) as folder:
+            model.save(folder)
+            write_checksums(folder)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Note that training is over."""
+        self.record = {**self.record, "state": "finished", "result": result}
+        write_atomic(self.path / RECORD, _to_json(self.record))
+
+    def check_unchanged(self, config: RunConfig, dataset: Dataset) -> None:
+        """Raise ConfigError naming the first setting that differs from those the run began with."""
+        hint = "`--force` starts over, `-o` names another folder"
+        if dataset.key != self.record["dataset"]["key"]:
+            raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
+        now = _flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
+        before = _flat({name: section for name, section in self.config.items() if name in COMPARED})
+        for key in [*now, *before]:
+            if now.get(key) != before.get(key):
+                was, is_ = (_shown(values.get(key)) for values in (before, now))
+                raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training the same run. Raises DataError if one does."""
+        try:
+            import fcntl
+        except ImportError:  # not a POSIX system
+            yield
+            return
+        with (self.path / ".lock").open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise DataError(f"another process is training {self.path}") from None
+            yield
+
+    def _choice(self, kind: str) -> Choice:
+        from lmtool.config import Raw, choose
+
+        try:
+            return choose(Raw(self.config, source=str(self.path / "config.toml")), kind, self._registry)
+        except PluginError as error:
+            raise self._missing(kind, error) from error
+
+    def _missing(self, kind: str, error: PluginError) -> PluginError:
+        for one in self.components:
+            if one["kind"] == kind:
+                distribution = f"{one['distribution']} {one['distribution_version']}"
+                message = f"{self.path} needs {kind} '{one['name']}' of {distribution}, which cannot be used here"
+                return PluginError(message, hint=f"`pip install {one['distribution']}` brings it")
+        return error
+
+
+def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list[dict[str, Any]]:
+    from lmtool.config import choose_inline
+    from lmtool.data.tokenizer_folder import FOLDER, find_component, tokenizer_record
+
+    records = [find_component(tokenizer_record(dataset.path / FOLDER), registry).record()]
+    records += [one.found.record() for one in (config.task, config.model, config.optimizer) if one]
+    if config.optimizer:
+        records.append(choose_inline("step", config.training.step, registry, "training.step").found.record())
+    return records
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    file = path / RECORD
+    try:
+        record = json.loads(file.read_bytes())
+        if record["format"] != FORMAT:
+            raise ValueError(f"format is {record['format']!r}")
+        version = int(record["version"])
+        _ = record["state"], record["result"], record["components"], record["dataset"]["key"]
+    except (FileNotFoundError, NotADirectoryError):
+        what = f"{path} is not a run: it has no {RECORD}" if path.exists() else f"no run {path}"
+        raise DataError(what, hint="`lmtool train -o RUN` makes one") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+    if version > FORMAT_VERSION:
+        raise DataError(
+            f"{path} has format version {version}; this lmtool reads up to {FORMAT_VERSION}",
+            hint="`pip install --upgrade lmtool`",
+        )
+    return dict(record)
+
+
+def _to_json(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in sections.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value is None else repr(value)
+
+
+__all__ = ["Run"]

@@ -1,0 +1,63 @@
+"""SIGTERM, SIGUSR1 and Ctrl-C: stop at the next good moment."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from lmtool.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STOPPING = ("SIGTERM", "SIGUSR1", "SIGINT")
+
+
+class StopRequest:
+    """Watches for signals while it is entered.
+
+    What cannot be saved half-way is ended at once, by `Interrupted` (or KeyboardInterrupt, for Ctrl-C). Within
+    `deferred()` a signal only makes `signal_name` true, for the work to save and end by itself; a second Ctrl-C there
+    ends it at once all the same.
+    """
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        """The first signal that came; None as long as nobody wants us to stop."""
+        self._deferred = False
+        self._previous: dict[int, Callable[..., Any] | int | None] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for name in STOPPING:
+                if number := getattr(signal, name, None):
+                    self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Signals wait until the body looks at `signal_name`."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _receive(self, number: int, _frame: Any) -> None:
+        first = self.signal_name is None
+        self.signal_name = self.signal_name or signal.Signals(number).name
+        if self._deferred and (first or number != signal.SIGINT):
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise Interrupted(f"stopped by {self.signal_name}", hint="run the same command to go on")
+
+
+__all__ = ["StopRequest"]

@@ -1,0 +1,167 @@
+"""A trained network as a `LanguageModel`: exact log-probabilities in float32, few compiled shapes, bounded memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from lmtool.errors import DataError
+from lmtool.tasks.network import LanguageModelNetwork, target_log_probs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LONGEST_WINDOW = 256
+"""Time steps that are computed at once; longer texts go through window by window."""
+LOGITS_AT_ONCE = 2**24
+"""Logits held at once: 64 MiB."""
+
+
+class State(NamedTuple):
+    """What has been read: the carry before the last token, and that token."""
+
+    carry: Any
+    last: jax.Array
+    """int32 [B]."""
+
+
+class Functions:
+    """The network's compiled functions, shared by all predictors of it."""
+
+    def __init__(self, network: LanguageModelNetwork, eos_id: int) -> None:
+        self.network = network
+        self.eos_id = eos_id
+        self.score = jax.jit(self._score)
+        self.next_log_probs = jax.jit(self._next_log_probs)
+
+    def _score(self, params: Any, state: State, ids: jax.Array, mask: jax.Array) -> tuple[jax.Array, State]:
+        inputs = jnp.concatenate([state.last[:, None], ids[:, :-1]], axis=1)
+        # What precedes the last real position: with it, the carry stands before the last token.
+        h, carry = self._hidden(params, inputs, mask, state.carry)
+        last = jnp.take_along_axis(ids, mask.sum(axis=1, keepdims=True) - 1, axis=1)[:, 0]
+        return self._in_pieces(params, h, ids), State(carry, last)
+
+    def _hidden(self, params: Any, inputs: jax.Array, mask: jax.Array | None, carry: Any) -> tuple[jax.Array, Any]:
+        # TPUs and recent GPUs multiply float32 with fewer bits unless told otherwise.
+        with jax.default_matmul_precision("highest"):
+            read: tuple[jax.Array, Any] = self.network.apply(params, inputs, mask, carry, train=False)
+            return read
+
+    def _logits(self, params: Any, h: jax.Array) -> jax.Array:
+        with jax.default_matmul_precision("highest"):
+            logits: jax.Array = self.network.apply(params, h, method="logits")
+            return logits
+
+    def _in_pieces(self, params: Any, h: jax.Array, targets: jax.Array) -> jax.Array:
+        """Log-probabilities [B, T] of the targets without holding [B, T, V]."""
+        total = targets.size
+        size = min(total, max(1, LOGITS_AT_ONCE // self.network.vocab_size))
+        padding = -total % size
+        rows = jnp.pad(h.reshape(total, -1), ((0, padding), (0, 0))).reshape(-1, size, h.shape[-1])
+        wanted = jnp.pad(targets.reshape(total), (0, padding)).reshape(-1, size)
+        pieces: jax.Array = jax.lax.map(
+            lambda piece: target_log_probs(self._logits(params, piece[0]), piece[1]), (rows, wanted)
+        )
+        return pieces.reshape(-1)[:total].reshape(targets.shape)
+
+    def _next_log_probs(self, params: Any, state: State) -> jax.Array:
+        h, _ = self._hidden(params, state.last[:, None], None, state.carry)
+        log_probs: jax.Array = jax.nn.log_softmax(self._logits(params, h[:, 0]))
+        return log_probs
+
+
+@dataclass(frozen=True)
+class NeuralLanguageModel:
+    """See `lmtool.api.LanguageModel`. Its state runs on over line ends."""
+
+    functions: Functions
+    params: Any
+    stateful = True
+
+    @property
+    def vocab_size(self) -> int:
+        return self.functions.network.vocab_size
+
+    def initial_state(self, batch_size: int) -> State:
+        carry = self.functions.network.initial_carry(batch_size)
+        return State(carry, jnp.full((batch_size,), self.functions.eos_id, jnp.int32))
+
+    def score(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        batch_size, length = ids.shape
+        if not length:
+            return np.zeros((batch_size, 0), np.float32), state
+        pieces = []
+        for start in range(0, length, LONGEST_WINDOW):
+            piece, state = self._score_window(ids[:, start : start + LONGEST_WINDOW], state)
+            pieces.append(piece)
+        return np.concatenate([np.asarray(piece) for piece in pieces], axis=1), state
+
+    def _score_window(self, ids: np.ndarray, state: State) -> tuple[Any, State]:
+        """Up to `LONGEST_WINDOW` steps, padded to a power of two so that few shapes are compiled."""
+        length = ids.shape[1]
+        padding = (1 << (length - 1).bit_length()) - length
+        padded = np.pad(np.asarray(ids, np.int32), ((0, 0), (0, padding)))
+        mask = np.broadcast_to(np.arange(length + padding) < length, padded.shape)
+        log_probs, state = self.functions.score(self.params, state, padded, mask)
+        return log_probs[:, :length], state
+
+    def next_log_probs(self, state: State) -> np.ndarray:
+        return np.asarray(self.functions.next_log_probs(self.params, state))
+
+    def save(self, folder: Path) -> None:
+        """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
+        from safetensors.numpy import save_file
+
+        weights = flatten_dict(jax.device_get(self.params["params"]), sep=".")
+        save_file(
+            {name: np.ascontiguousarray(array) for name, array in weights.items()}, folder / "weights.safetensors"
+        )
+        facts = {"format": 1, "vocab_size": self.vocab_size, "eos_id": self.functions.eos_id}
+        (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def read_facts(folder: Path) -> dict[str, int]:
+    """`model.json`. Raises DataError if it is missing or damaged."""
+    path = folder / "model.json"
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["format"] != 1:
+            raise DataError(f"{path}: format {facts['format']} is not known, only 1", "a newer lmtool may read it")
+        return {"vocab_size": int(facts["vocab_size"]), "eos_id": int(facts["eos_id"])}
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is damaged") from None
+
+
+def read_weights(folder: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
+    """`weights.safetensors` as parameters.
+
+    Args:
+        folder: Where it lies.
+        expected: Parameters of the same structure; shapes are compared.
+
+    Raises:
+        DataError: if the file is missing, damaged, or made for another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / "weights.safetensors"
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {path}: {error}") from None
+    shapes = {name: tuple(array.shape) for name, array in flatten_dict(expected, sep=".").items()}
+    for name in sorted(shapes.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else None
+        if found != shapes.get(name):
+            raise DataError(f"{path}: weight {name} has shape {found}, the config asks for {shapes.get(name)}")
+    return {"params": unflatten_dict({name: jnp.asarray(array) for name, array in weights.items()}, sep=".")}

@@ -1,0 +1,164 @@
+"""From a config and a dataset to a trained run: models that are fitted, and models that take steps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool.config import choose_inline
+from lmtool.errors import ConfigError
+from lmtool.evaluation import cut, predictions
+from lmtool.metrics_log import MetricsLog
+from lmtool.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lmtool.api import LanguageModel
+    from lmtool.config import RunConfig
+    from lmtool.data.dataset import Dataset
+    from lmtool.registry import Registry
+    from lmtool.signals import StopRequest
+    from lmtool.training_loop import Report
+
+VALIDATION_WINDOW = 128
+"""Time steps that validation reads at once."""
+
+
+def train(
+    config: RunConfig,
+    dataset: Dataset,
+    path: Path,
+    registry: Registry,
+    *,
+    stop: StopRequest,
+    report: Report = lambda phase, fraction, **fields: None,
+    warn: Callable[[str], None] = lambda message: None,
+    force: bool = False,
+) -> Run:
+    """Train a run to its end, from where it is.
+
+    Args:
+        config: Decides everything, together with the dataset.
+        dataset: Its `train` split is learned from; its `valid` split, if there is one, picks the best model.
+        path: The run folder. A finished run of the same config and dataset is left as it is.
+        registry: Where components are looked up.
+        stop: Looked at between steps.
+        report: Told how far it is.
+        warn: Told what may be wrong.
+        force: Throw away what is in `path` and start over.
+
+    Raises:
+        ConfigError: if `path` holds a run of another config or dataset.
+        DataError: if a file is missing or damaged, or there is nothing to learn from.
+        DivergedError: if the loss is no longer finite; the last good checkpoint stays.
+        Interrupted: if a signal asked to stop; the state is saved.
+    """
+    if not config.model.found.component.capabilities & {"backbone", "fitted"}:
+        raise ConfigError(f"model '{config.model.name}' says neither `backbone` nor `fitted` of itself")
+    run = _open_or_create(config, dataset, path, registry, force=force)
+    if run.is_finished:
+        return run
+    with run.locked():
+        if config.optimizer is None:
+            _fit(config, dataset, run, report)
+        else:
+            _take_steps(config, dataset, run, registry, stop=stop, report=report, warn=warn)
+    return run
+
+
+def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: Registry, *, force: bool) -> Run:
+    dataset.split("train")
+    if not force and (path / "run.json").is_file():
+        run = Run.open(path, registry)
+        run.check_unchanged(config, dataset)
+        return run
+    return Run.create(path, config, dataset, registry, force=force)
+
+
+def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
+    """A model that is estimated at once."""
+    model = config.model.load()(config.model.config).fit(dataset, progress=report)
+    run.write_model(model)
+    log = MetricsLog(run.path / "metrics.jsonl")
+    log.truncate(0)
+    result: dict[str, Any] = {"step": 0}
+    if validate := _validation(dataset, config.training.batch_size):
+        nats = validate(model, lambda fraction: report("validating", fraction))
+        result |= {"valid_loss": nats, "valid_token_perplexity": math.exp(nats)}
+        log.append({"kind": "valid", "step": 0, "epoch": 1, "loss": nats, "token_perplexity": math.exp(nats)}, {})
+    run.finish(result)
+
+
+def _take_steps(
+    config: RunConfig,
+    dataset: Dataset,
+    run: Run,
+    registry: Registry,
+    *,
+    stop: StopRequest,
+    report: Report,
+    warn: Callable[[str], None],
+) -> None:
+    """A model that learns by gradient."""
+    from lmtool.checkpoint import Checkpoints
+    from lmtool.training_loop import Parts, TrainingLoop, total_steps
+    from lmtool.training_state import as_optimizer, initial_state
+
+    training = config.training
+    assert config.optimizer is not None
+    backbone = config.model.load()(config.model.config)
+    task = config.task.load()(config.task.config, dataset=dataset, backbone=backbone, training=training)
+    steps = total_steps(training, task.steps_per_epoch)
+    made = config.optimizer.load()(config.optimizer.config, total_steps=steps, num_data=task.num_data)
+    optimizer = as_optimizer(made)
+    step = choose_inline("step", training.step, registry, "training.step")
+    parts = Parts(
+        task=task,
+        optimizer=optimizer,
+        step=step.load()(step.config, task.loss, optimizer, max_grad_norm=training.max_grad_norm),
+        config=training,
+        run=run,
+        checkpoints=Checkpoints(run.path / "checkpoints", warn),
+        validate=_validation(dataset, training.batch_size),
+        trackers=_trackers(config, run, registry),
+        report=report,
+        stop=stop,
+    )
+    try:
+        end = TrainingLoop(parts, initial_state(task, optimizer, training.seed)).run()
+    finally:
+        for tracker in parts.trackers:
+            tracker.close()
+    result: dict[str, Any] = {"step": end.best_step, "last_step": end.step, "seconds": round(end.elapsed, 1)}
+    if end.best_value is not None:
+        result |= {"valid_loss": end.best_value, "valid_token_perplexity": math.exp(end.best_value)}
+    run.finish(result)
+
+
+def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:
+    choices = [choose_inline("tracker", one, registry, "training.trackers") for one in config.training.trackers]
+    return [choice.load()(choice.config, run=run.path) for choice in choices]
+
+
+def _validation(dataset: Dataset, batch_size: int) -> Callable[[LanguageModel, Callable[[float], None]], float] | None:
+    """Nats per token of a model on the `valid` split, read in `batch_size` pieces; None if there is none."""
+    if "valid" not in dataset.split_names or not dataset.split("valid").num_tokens:
+        return None
+    split, tokenizer = dataset.split("valid"), dataset.tokenizer
+    streams = cut(split, tokenizer.eos_id, batch_size)
+
+    def validate(model: LanguageModel, report: Callable[[float], None]) -> float:
+        nats = 0.0
+        for piece, fraction in predictions(model, split, tokenizer, streams, bptt=VALIDATION_WINDOW):
+            nats -= float(np.sum(piece.log_probs))
+            report(fraction)
+        return nats / split.num_tokens
+
+    return validate
+
+
+__all__ = ["train"]

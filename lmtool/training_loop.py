@@ -1,0 +1,371 @@
+"""The host's side of training: steps, metrics, validation, checkpoints, and when to stop.
+
+The device is never waited for without need: while a step runs, the host reads the metrics of the step before it and
+prepares the next batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lmtool.errors import DataError, DivergedError, Interrupted
+from lmtool.metrics_log import MetricsLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lmtool.api import LanguageModel, Optimizer, Task, Tracker
+    from lmtool.checkpoint import Checkpoints
+    from lmtool.config import TrainingConfig
+    from lmtool.run import Run
+    from lmtool.signals import StopRequest
+
+
+class Report(Protocol):
+    """Where progress is shown."""
+
+    def __call__(self, phase: str, fraction: float, **fields: str) -> None: ...
+
+
+@dataclass
+class LoopState:
+    """What the loop knows besides the arrays; saved with each checkpoint."""
+
+    step: int = 0
+    """Steps whose metrics have been read."""
+    validated_step: int = 0
+    best_value: float | None = None
+    """Lowest validation loss so far, nats per token."""
+    best_step: int | None = None
+    validations_without_gain: int = 0
+    elapsed: float = 0.0
+    """Seconds of training, over all restarts."""
+    losses: list[float] = field(default_factory=list)
+    """Of the steps since the last line in the log."""
+    num_targets: list[int] = field(default_factory=list)
+    log_size: int = 0
+    """Bytes of metrics.jsonl."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LoopState:
+        """Raises DataError if an entry is missing."""
+        try:
+            return cls(**{one.name: values[one.name] for one in fields(cls)})
+        except KeyError as error:
+            raise DataError(f"the checkpoint's loop.json lacks {error}") from None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with."""
+
+    task: Task
+    optimizer: Optimizer
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    """Compiled: `(state, batch) -> (state, metrics)`."""
+    config: TrainingConfig
+    run: Run
+    checkpoints: Checkpoints
+    validate: Callable[[LanguageModel, Callable[[float], None]], float] | None
+    """Model to nats per token on the validation split; None if there is no such split."""
+    trackers: list[Tracker]
+    report: Report
+    stop: StopRequest
+
+
+class TrainingLoop:
+    """Trains until it is done, from where the last checkpoint stands."""
+
+    def __init__(self, parts: Parts, state: Any) -> None:
+        self.parts = parts
+        self.config = parts.config
+        self.state = state
+        self.loop = LoopState()
+        self.log = MetricsLog(parts.run.path / "metrics.jsonl")
+        self.clock = Clock()
+        self.total_steps = total_steps(parts.config, parts.task.steps_per_epoch)
+        self.eval_every = parts.config.eval_every or parts.task.steps_per_epoch
+        self._pending: Any = None
+        self._saved_step: int | None = None
+
+    def run(self) -> LoopState:
+        """Train to the end.
+
+        Raises:
+            Interrupted: if a signal asked to stop; everything is saved.
+            DivergedError: if the loss is no longer finite.
+        """
+        with self.parts.stop.deferred():
+            self._restore()
+            self.clock.start(self.loop.elapsed)
+            self._at_boundary()  # a validation that a signal put off
+            while not self._is_over():
+                self._stop_if_asked()
+                self._dispatch()
+                self._at_boundary()
+            self._stop_if_asked()
+            self._finish()
+        return self.loop
+
+    # Steps ------------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """Start a step, then read the metrics of the one before it while it runs."""
+        step = self._dispatched
+        if step % self.parts.task.steps_per_epoch == 0:
+            self.state = self.state._replace(carry=self.parts.task.initial_carry())
+        batch = self.parts.task.batch(step)
+        if not self.clock.compiled:
+            self.parts.report("compiling", step / self.total_steps)
+        with self.clock.compiling():
+            self.state, metrics = self.parts.step(self.state, batch)
+        self._read_pending()
+        self._pending = metrics
+
+    @property
+    def _dispatched(self) -> int:
+        return self.loop.step + (self._pending is not None)
+
+    def _read_pending(self) -> None:
+        """Note what the last step that was started says of itself; waits for it."""
+        if self._pending is None:
+            return
+        import jax
+
+        loss, num_targets, grad_norm = jax.device_get(tuple(self._pending))
+        self._pending = None
+        self.loop.step += 1
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise self._diverged(f"the loss is {loss:g} and the gradient's norm {grad_norm:g} at step {self.loop.step}")
+        self.loop.losses.append(float(loss))
+        self.loop.num_targets.append(int(num_targets))
+        self.clock.count(int(num_targets))
+        self._show()
+        if self.loop.step % self.config.log_every == 0:
+            self._log_losses()
+
+    def _diverged(self, what: str) -> DivergedError:
+        steps = self.parts.checkpoints.steps()
+        kept = f"the checkpoint of step {steps[-1]} is kept; " if steps else ""
+        return DivergedError(what, hint=f"{kept}try a lower optimizer.learning_rate or training.max_grad_norm")
+
+    def _show(self) -> None:
+        if not self.clock.is_time_to_show():
+            return
+        loss = _mean(self.loop.losses, self.loop.num_targets)
+        shown = {"loss": f"{loss:.3f}", "tokens/s": f"{self.clock.tokens_per_second:,.0f}"}
+        left = (self.total_steps - self.loop.step) * self.clock.seconds_per_step
+        if self.config.max_minutes:
+            left = min(left, self.config.max_minutes * 60 - self.clock.elapsed())
+        self.parts.report("training", self.loop.step / self.total_steps, **shown, left=_duration(left))
+
+    def _log_losses(self) -> None:
+        if not self.loop.losses:
+            return
+        values = {"loss": _mean(self.loop.losses, self.loop.num_targets)}
+        if (rate := self._learning_rate()) is not None:
+            values["learning_rate"] = rate
+        timing = {"tokens_per_second": self.clock.tokens_per_second, "compile_seconds": self.clock.take_compile_time()}
+        self._log("train", values, timing)
+        self.loop.losses, self.loop.num_targets = [], []
+        self.clock.lap()
+
+    def _learning_rate(self) -> float | None:
+        """Of the last step, where the optimizer tells."""
+        schedule = getattr(self.parts.optimizer, "schedule", None)
+        return None if schedule is None else float(schedule(self.loop.step - 1))
+
+    def _log(self, kind: str, values: dict[str, float], timing: dict[str, float | None]) -> None:
+        step = self.loop.step
+        epoch = step / self.parts.task.steps_per_epoch
+        timing = {**timing, "elapsed_seconds": self.clock.elapsed()}
+        self.log.append({"kind": kind, "step": step, "epoch": round(epoch, 4), **values}, timing)
+        for tracker in self.parts.trackers:
+            tracker.log(step, {f"{kind}/{name}": value for name, value in values.items()})
+
+    # Validation and checkpoints ---------------------------------------------------------------------------------------
+
+    def _at_boundary(self) -> None:
+        step = self._dispatched
+        if step % self.eval_every == 0:
+            self._validate()
+        if step % self.config.checkpoint_every == 0 and step:
+            self._save()
+
+    def _validate(self) -> None:
+        """Validate, unless that is done, and keep the model if it is the best so far; a signal puts it off."""
+        self._read_pending()
+        if self.loop.validated_step == self.loop.step:
+            return
+        with self.clock.paused(), contextlib.suppress(_PutOff):
+            weights = self.parts.optimizer.eval_params(self.state.params, self.state.opt_state)
+            model = self.parts.task.predictor(weights)
+            self._note_validation(model, self._validation_loss(model))
+
+    def _validation_loss(self, model: LanguageModel) -> float | None:
+        """Nats per token; None if there is nothing to validate on: then the last model counts as the best."""
+        if self.parts.validate is None:
+            return None
+
+        def report(fraction: float) -> None:
+            self.parts.report("validating", fraction)
+            if self.parts.stop.signal_name:
+                raise _PutOff
+
+        value = self.parts.validate(model, report)
+        if not math.isfinite(value):
+            raise self._diverged(f"the validation loss is {value:g} at step {self.loop.step}")
+        return value
+
+    def _note_validation(self, model: LanguageModel, value: float | None) -> None:
+        loop = self.loop
+        is_best = value is None or loop.best_value is None or value < loop.best_value
+        loop.validated_step = loop.step
+        loop.validations_without_gain = 0 if is_best else loop.validations_without_gain + 1
+        if value is not None:
+            self._log("valid", {"loss": value, "token_perplexity": math.exp(value)}, {})
+        if is_best:
+            loop.best_value, loop.best_step = value, loop.step
+            self.parts.run.write_model(model)
+            self._save()
+
+    def _save(self) -> None:
+        self._read_pending()
+        if self._saved_step == self.loop.step:
+            return
+        with self.clock.paused():
+            self.loop.elapsed = self.clock.elapsed()
+            self.loop.log_size = self.log.size()
+            self.parts.checkpoints.save(self.loop.step, self.state, asdict(self.loop), keep=[self.loop.best_step])
+        self._saved_step = self.loop.step
+
+    def _restore(self) -> None:
+        restored = self.parts.checkpoints.restore(self.state)
+        if restored:
+            self.state, values = restored
+            self.loop = LoopState.from_json(values)
+            self._saved_step = self.loop.step
+        self.log.truncate(self.loop.log_size)
+
+    # The end ----------------------------------------------------------------------------------------------------------
+
+    def _is_over(self) -> bool:
+        if self._dispatched >= self.total_steps:
+            return True
+        if self.config.patience and self.loop.validations_without_gain >= self.config.patience:
+            return True
+        return bool(self.config.max_minutes and self.clock.elapsed() >= self.config.max_minutes * 60)
+
+    def _stop_if_asked(self) -> None:
+        if self.parts.stop.signal_name:
+            self._save()
+            where = f"at step {self.loop.step} of {self.total_steps}"
+            raise Interrupted(
+                f"stopped by {self.parts.stop.signal_name} {where}; everything is saved",
+                hint="run the same command to go on",
+            )
+
+    def _finish(self) -> None:
+        self._read_pending()
+        self._log_losses()
+        self._validate()
+        self._stop_if_asked()
+        self._save()
+
+
+class _PutOff(Exception):
+    """A signal came during validation."""
+
+
+class Clock:
+    """Seconds of training: validation, checkpoints and compilation are counted in the whole, not in the speed."""
+
+    SHOW_EVERY = 0.2
+
+    def __init__(self) -> None:
+        self.compiled = False
+        self.tokens_per_second = 0.0
+        self.seconds_per_step = 0.0
+        self._compile_time: float | None = None
+        self._start = self._lap = self._shown = time.perf_counter()
+        self._tokens = self._steps = 0
+
+    def start(self, elapsed: float) -> None:
+        """Go on from so many seconds."""
+        self._start = time.perf_counter() - elapsed
+        self.lap()
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self._start
+
+    def lap(self) -> None:
+        """Begin to measure speed anew."""
+        self._lap = time.perf_counter()
+        self._tokens = self._steps = 0
+
+    def count(self, num_targets: int) -> None:
+        self._tokens += num_targets
+        self._steps += 1
+        seconds = max(1e-9, time.perf_counter() - self._lap)
+        self.tokens_per_second, self.seconds_per_step = self._tokens / seconds, seconds / self._steps
+
+    def is_time_to_show(self) -> bool:
+        now = time.perf_counter()
+        if now - self._shown < self.SHOW_EVERY:
+            return False
+        self._shown = now
+        return True
+
+    def take_compile_time(self) -> float | None:
+        """Seconds that compiling took; once."""
+        seconds, self._compile_time = self._compile_time, None
+        return seconds
+
+    def compiling(self) -> _Pause:
+        """The body calls the step; its first call compiles."""
+        return _Pause(self, first_call=not self.compiled)
+
+    def paused(self) -> _Pause:
+        """The body is not counted in the speed."""
+        return _Pause(self)
+
+
+class _Pause:
+    def __init__(self, clock: Clock, *, first_call: bool | None = None) -> None:
+        self._clock, self._first_call = clock, first_call
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.perf_counter() - self._begin
+        if self._first_call is False:
+            return
+        if self._first_call:
+            self._clock.compiled, self._clock._compile_time = True, seconds
+        self._clock._lap += seconds
+
+
+def total_steps(config: TrainingConfig, steps_per_epoch: int) -> int:
+    """Steps that training takes unless it is stopped before."""
+    steps = config.epochs * steps_per_epoch
+    return min(steps, config.max_steps) if config.max_steps else steps
+
+
+def _mean(losses: list[float], num_targets: list[int]) -> float:
+    """Per target, in step order, so that a resumed run adds up the same numbers in the same order."""
+    pairs = zip(losses, num_targets, strict=True)
+    return sum(loss * count for loss, count in pairs) / max(1, sum(num_targets))
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+__all__ = ["LoopState", "Parts", "Report", "TrainingLoop", "total_steps"]

@@ -1,0 +1,96 @@
+"""What a training step takes and gives back, and how a plain optax transformation becomes an `Optimizer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmtool.api import Optimizer, Task
+    from lmtool.array_types import Key
+
+
+class TrainState(NamedTuple):
+    """Everything on the device that one step changes; a pytree of arrays. What is not here, a batch aside, is fixed."""
+
+    params: Any
+    opt_state: Any
+    carry: Any
+    """What the windows of this epoch so far hand on; data, so no gradient flows through it."""
+    step: jax.Array
+    """int32 [], steps taken."""
+    seed: jax.Array
+    """int32 []; the keys of a step come from `step_key`, so that a resumed run draws what it would have drawn."""
+
+
+class Metrics(NamedTuple):
+    """What a step says of itself; stays on the device until somebody looks."""
+
+    loss: jax.Array
+    """float32 [], mean nats per target before the step."""
+    num_targets: jax.Array
+    """[], unmasked targets of the batch."""
+    grad_norm: jax.Array
+    """float32 [], global norm before clipping."""
+
+
+def initial_state(task: Task, optimizer: Optimizer, seed: int) -> TrainState:
+    """The state before the first step: a pure function of its arguments."""
+    seed_array = jnp.asarray(np.uint32(seed % 2**32).view(np.int32))
+    params = jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed_array), 0))
+    return TrainState(
+        params=params,
+        opt_state=optimizer.init(params),
+        carry=task.initial_carry(),
+        step=jnp.zeros((), jnp.int32),
+        seed=seed_array,
+    )
+
+
+def step_key(state: TrainState) -> Key:
+    """The key of the step that is about to be taken: a pure function of the seed and the step."""
+    # 0 was for the initial weights.
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(state.seed), 1), state.step)
+
+
+@dataclass(frozen=True)
+class DeterministicOptimizer:
+    """An optax transformation as an `Optimizer`: its gradients are taken at the parameters themselves."""
+
+    transformation: optax.GradientTransformation
+    schedule: Callable[[Any], Any] | None = None
+    """Steps taken to learning rate, for the log; None if unknown."""
+
+    def init(self, params: Any) -> Any:
+        return self.transformation.init(params)
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        transformation = optax.with_extra_args_support(self.transformation)
+        # optax multiplies counts and floats freely; our own code may be checked more strictly.
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            result: tuple[Any, Any] = transformation.update(updates, state, params, **extra)
+        return result
+
+    def sample_params(self, params: Any, state: Any, *, key: Key) -> Any:
+        return params
+
+    def eval_params(self, params: Any, state: Any) -> Any:
+        return params
+
+
+def as_optimizer(made: Any) -> Optimizer:
+    """What an optimizer factory returned, as an `Optimizer`; a plain optax transformation is wrapped."""
+    if hasattr(made, "sample_params") and hasattr(made, "eval_params"):
+        optimizer: Optimizer = made
+        return optimizer
+    return DeterministicOptimizer(made)
+
+
+__all__ = ["DeterministicOptimizer", "Metrics", "TrainState", "as_optimizer", "initial_state", "step_key"]

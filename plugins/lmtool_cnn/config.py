@@ -1,0 +1,29 @@
+"""Settings of the convolutional backbone."""
+
+from __future__ import annotations
+
+from pydantic import Field, PositiveInt
+
+from lmtool.config import Config
+
+
+class CNNConfig(Config):
+    """`[model] name = "cnn"`."""
+
+    channels: int = Field(256, ge=1, description="H, channels of each layer")
+    num_layers: int = Field(6, ge=1, description="gated convolutions, each reading the one below")
+    kernel_size: int = Field(4, ge=1, description="positions that a convolution sees: the current one and those before")
+    dilations: list[PositiveInt] = Field(
+        [1], min_length=1, description="steps between those positions, layer by layer, repeated"
+    )
+    block_size: int = Field(1, ge=1, description="layers that a residual connection skips")
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate at the input of each layer")
+    locked_dropout: bool = Field(True, description="one dropout mask for all time steps of a window")
+
+    def dilation(self, layer: int) -> int:
+        """Of a layer, counted from 0 at the input."""
+        return self.dilations[layer % len(self.dilations)]
+
+    def context(self, layer: int) -> int:
+        """Positions before the current one that a layer sees."""
+        return (self.kernel_size - 1) * self.dilation(layer)

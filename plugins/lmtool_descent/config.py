@@ -1,0 +1,39 @@
+"""Settings of the optimizers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lmtool.config import Config
+
+
+class ScheduleConfig(Config):
+    """The learning rate over the steps; shared by all optimizers."""
+
+    learning_rate: float = Field(gt=0, description="η, at its highest")
+    schedule: Literal["constant", "cosine", "linear", "inverse-sqrt"] = Field(
+        "constant", description="how it falls after the warm-up, until the last step"
+    )
+    warmup_steps: int = Field(0, ge=0, description="steps over which it rises linearly from zero")
+    end_factor: float = Field(0.0, ge=0, le=1, description="its last value as a part of the highest (cosine, linear)")
+
+
+class SGDConfig(ScheduleConfig):
+    """`[optimizer] name = "sgd"`."""
+
+    learning_rate: float = Field(1.0, gt=0, description="η, at its highest")
+    momentum: float = Field(0.0, ge=0, lt=1, description="part of the last update that is kept")
+    nesterov: bool = Field(False, description="look ahead along the momentum")
+    weight_decay: float = Field(0.0, ge=0, description="λ, adds λθ to the gradient")
+
+
+class AdamWConfig(ScheduleConfig):
+    """`[optimizer] name = "adamw"`."""
+
+    learning_rate: float = Field(0.002, gt=0, description="η, at its highest")
+    b1: float = Field(0.9, ge=0, lt=1, description="β1, decay of the mean of gradients")
+    b2: float = Field(0.999, ge=0, lt=1, description="β2, decay of the mean of squared gradients")
+    eps: float = Field(1e-8, gt=0, description="ε, added to the root of the latter")
+    weight_decay: float = Field(0.0, ge=0, description="λ, shrinks matrices by ηλ a step; biases are left alone")
