@@ -212,6 +212,11 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     )
 
 
+def core_section(raw: Raw, name: str) -> Any:
+    """`[data]`, `[training]` or `[evaluation]` alone, validated as `resolve` does it."""
+    return _validate(CORE_SECTIONS[name], raw, name)
+
+
 def choose(raw: Raw, kind: str, registry: Registry) -> Choice:
     """The component that section `[kind]` names, with its validated settings."""
     section = dict(raw.values.get(kind, {}))
@@ -307,5 +312,3 @@ _UNION_BRANCHES = frozenset({"int", "float", "str", "bool", "none", "list[int]",
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
-
-

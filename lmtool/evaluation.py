@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 class TokenText(Protocol):
     """Ids of whole lines, `eos_id` after each, and what was counted when they were made: a dataset's split."""
 
-    num_tokens: int
-    num_lines: int
-    num_words: int
-    num_bytes: int
-    num_unknown: int
-    num_unknown_bytes: int
+    @property
+    def num_tokens(self) -> int: ...
+
+    @property
+    def num_words(self) -> int: ...
+
+    @property
+    def num_bytes(self) -> int: ...
+
+    @property
+    def num_unknown_bytes(self) -> int: ...
 
     def read(self, start: int, stop: int) -> Stream: ...
 

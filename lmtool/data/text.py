@@ -33,7 +33,7 @@ def read_blocks(name: str, size: int = BLOCK) -> Iterator[str]:
     """
     line, offset = 1, 0
     for data in _whole_lines(name, size):
-        text = _decode(data, name, line, offset)
+        text = decode(data, name, line, offset)
         line += text.count("\n")
         offset += len(data)
         yield text
@@ -59,7 +59,16 @@ def _check_is_text(head: bytes, name: str) -> None:
         raise DataError(f"{name} is UTF-16, not UTF-8", hint=f"`iconv -f utf-16 -t utf-8 {name}` converts it")
 
 
-def _decode(data: bytes, name: str, line: int, offset: int) -> str:
+def decode(data: bytes, name: str, line: int, offset: int) -> str:
+    """Whole lines of UTF-8, each with its `\\n` as `read_blocks` has it.
+
+    Args:
+        data: Lines; the last one may lack its end.
+        name: Whose they are, for messages.
+        line: Number of the first line.
+        offset: Bytes before them.
+    """
+
     def place(at: int) -> str:
         return f"line {line + data[:at].count(NEWLINE)}, byte {offset + at}"
 
@@ -77,4 +86,4 @@ def _decode(data: bytes, name: str, line: int, offset: int) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-__all__ = ["BLOCK", "read_blocks"]
+__all__ = ["BLOCK", "decode", "read_blocks"]

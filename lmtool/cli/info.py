@@ -1,0 +1,101 @@
+"""`lmtool info`: versions, devices, folders; what a report of a fault should hold."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from lmtool.cli import terminal
+
+app = typer.Typer(rich_markup_mode=None)
+
+LIBRARIES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "scikit-learn",
+    "tokenizers",
+    "safetensors",
+    "pydantic",
+    "typer",
+    "rich",
+    "pluggy",
+)
+
+
+@app.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Show versions, devices, plugins and folders."""
+    facts = gather()
+    if as_json:
+        terminal.answer_json({"schema": 1, **facts})
+        return
+    for name, value in _flat(facts):
+        terminal.answer(f"{name:<18} {value}")
+
+
+def gather() -> dict[str, Any]:
+    """Everything, in the order of the answer."""
+    import platform
+
+    from lmtool import __version__
+    from lmtool.cache import cache_folder
+
+    return {
+        "lmtool": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "devices": _devices(),
+        "plugins": _plugins(),
+        "cache": str(cache_folder()),
+    }
+
+
+def _version(distribution: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> dict[str, Any]:
+    """What JAX would compute on. A JAX that cannot start is a fact to report, whatever it raises."""
+    try:
+        from lmtool.jax_setup import prepare_jax
+
+        prepare_jax()
+        import jax
+
+        found = [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()]
+        return {"backend": jax.default_backend(), "devices": found, "error": None}
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        return {"backend": None, "devices": [], "error": f"{type(error).__name__}: {reason}"}
+
+
+def _plugins() -> dict[str, int]:
+    """How many plugins are in each state."""
+    from collections import Counter
+
+    from lmtool import plugins
+
+    return dict(Counter(report.state for report in plugins.load(third_party=terminal.settings.third_party)))
+
+
+def _flat(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows for people: what is missing says so, what is empty is left out."""
+    devices = facts["devices"]
+    rows = [(name, value) for name, value in facts.items() if isinstance(value, str)]
+    rows[4:4] = [(name, version or "not installed") for name, version in facts["libraries"].items()]
+    rows += [("device", device) for device in devices["devices"]]
+    rows += [("device", f"none: {devices['error']}")] if devices["error"] else []
+    return [*rows, ("plugins", ", ".join(f"{count} {state}" for state, count in facts["plugins"].items()))]

@@ -1,0 +1,33 @@
+"""Open the model of a run, for the commands that use one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lmtool.cli import terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lmtool.api import LanguageModel
+    from lmtool.run import Run
+
+
+def load_model(run: Run) -> LanguageModel:
+    """The run's best model; a warning if training may still find a better one."""
+    if "optimizer" in run.config:  # a model that took steps is a JAX model
+        from lmtool.jax_setup import prepare_jax
+
+        prepare_jax()
+    model = run.language_model()
+    if not run.is_finished:
+        terminal.warn(f"{run.path} is not finished; this is its best model so far")
+    return model
+
+
+def open_model(path: Path) -> tuple[Run, LanguageModel]:
+    """The run at a path and its model. Raises DataError if there is none, or it is damaged."""
+    from lmtool.run import Run
+
+    run = Run.open(path, terminal.registry())
+    return run, load_model(run)

@@ -1,0 +1,129 @@
+"""Which text a run is evaluated on: a split of a dataset, or raw text that the run's own tokenizer encodes first."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmtool.config import DataConfig
+from lmtool.data.dataset import Dataset
+from lmtool.data.prepare import SPLITS, build, make_plan
+from lmtool.data.sources import STDIN
+from lmtool.data.tokenizer_folder import open_tokenizer
+from lmtool.errors import DataError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmtool.data.dataset import Split
+    from lmtool.registry import Registry
+    from lmtool.run import Run
+
+
+@dataclass(frozen=True)
+class Text:
+    """Ids that a run can be evaluated on."""
+
+    ids: Split
+    data: str
+    """The dataset's path, or what the user wrote for raw text."""
+    split: str | None
+    """None for raw text."""
+    chosen: bool
+    """False if the user did not say which split."""
+
+
+class Texts:
+    """The text for each of several runs.
+
+    Args:
+        on: A split's name, or raw text as `lmtool tokenize` takes it; None for the test split, or the validation split
+            where there is none. A split's name always means the split: a file of that name is `./test`.
+        data: A dataset to take the split from; None for the one that a run was trained on.
+        scratch: A folder for ids of raw text, which the caller removes.
+        registry: Where readers and tokenizers are looked up.
+        progress: Called with a phase and the fraction of it done.
+
+    Raises:
+        UsageError: if a dataset and raw text are asked for at once.
+    """
+
+    def __init__(
+        self,
+        on: str | None,
+        data: str | None,
+        *,
+        scratch: Path,
+        registry: Registry,
+        progress: Callable[[str, float], None] = lambda phase, fraction: None,
+    ) -> None:
+        if data is not None and on is not None and on not in SPLITS:
+            raise UsageError(f"--data {data} is a dataset, so --on must be one of {', '.join(SPLITS)}, got {on}")
+        self._on, self._data = on, data
+        self._scratch, self._registry, self._progress = scratch, registry, progress
+        self._encoded: dict[str, Dataset] = {}
+
+    def of(self, run: Run) -> Text:
+        """The text for a run.
+
+        Raises:
+            DataError: if it is missing, empty, or was made with another tokenizer.
+        """
+        if self._on is None or self._on in SPLITS:
+            return self._split(run)
+        tokenizer = run.tokenizer.fingerprint
+        if tokenizer not in self._encoded:
+            self._encoded[tokenizer] = self._encode(self._on, run)
+        return Text(self._encoded[tokenizer].split("test"), self._on, None, chosen=True)
+
+    def _split(self, run: Run) -> Text:
+        dataset = self._dataset(run)
+        name = self._on or _default_split(dataset)
+        return Text(dataset.split(name), str(dataset.path), name, chosen=self._on is not None)
+
+    def _dataset(self, run: Run) -> Dataset:
+        hint = "`--on FILE` evaluates on a text, `--data DATASET` on a split of another dataset"
+        if self._data is None and run.dataset_path is None:
+            path = run.record["dataset"]["path"]
+            raise DataError(f"the dataset that {run.path} was trained on is not there any more: {path}", hint)
+        dataset = Dataset.open(self._data or str(run.dataset_path), self._registry)
+        if dataset.fingerprint != run.tokenizer.fingerprint:
+            message = f"{dataset.path} was made with another tokenizer than {run.path}"
+            raise DataError(message, f"`lmtool tokenize --with {run.path} --test FILE -o DATASET` makes one that fits")
+        return dataset
+
+    def _encode(self, source: str, run: Run) -> Dataset:
+        _check_source(source)
+        tokenizer, found = open_tokenizer(run.path, self._registry)
+        if source == STDIN:
+            source = str(_spooled(self._scratch / "stdin"))
+        plan = make_plan(DataConfig.model_validate({"test": [source]}), None, self._registry, ready=(tokenizer, found))
+        return build(plan, self._scratch / tokenizer.fingerprint, progress=self._progress)
+
+
+def _default_split(dataset: Dataset) -> str:
+    for name in ("test", "valid"):
+        if name in dataset.split_names:
+            return name
+    names = ", ".join(dataset.split_names)
+    raise DataError(f"{dataset.path} has neither a test nor a valid split, only {names}", f"`--on {names}` takes that")
+
+
+def _check_source(source: str) -> None:
+    """A word that is no file is more likely a split's name gone wrong."""
+    if Path(source).is_dir() and (Path(source) / "dataset.json").is_file():
+        raise DataError(f"{source} is a dataset, not a text", hint=f"`--data {source}` evaluates on its test split")
+    if re.fullmatch(r"\w+", source) and not Path(source).exists():
+        raise DataError(f"no split and no file '{source}'{did_you_mean(source, SPLITS)}; splits: {', '.join(SPLITS)}")
+
+
+def _spooled(path: Path) -> Path:
+    """Stdin as a file, because several runs may want to read it."""
+    if not path.exists():
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
