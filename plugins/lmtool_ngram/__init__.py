@@ -1,1 +1,25 @@
-"""Built-in plugin of lmtool."""
+"""The counted model of lmtool: n-grams with modified Kneser-Ney smoothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from lmtool.api import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+hookimpl = pluggy.HookimplMarker("lmtool")
+
+
+@hookimpl
+def lmtool_register_models() -> Iterable[Component]:
+    yield Component(
+        name="ngram",
+        target="lmtool_ngram.model:Ngram",
+        config="lmtool_ngram.config:NgramConfig",
+        summary="n-gram model, orders 1 to 10, interpolated modified Kneser-Ney smoothing (as KenLM's lmplz)",
+        capabilities=frozenset({"fitted", "causal"}),
+    )

@@ -1,0 +1,106 @@
+"""An n-gram model on disk: one `.npy` file an array, and `ngram.json`, which says what must be there.
+
+FOLDER/
+  ngram.json                 format version, settings, discounts, type, length and checksum of each array
+  words-1.npy …              the arrays of `lmtool_ngram.trie.Level`, order by order; memory-mapped when loaded
+
+`ngram.json` is written last: a folder without it is no model.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool.errors import DataError
+from lmtool.files import explain_os_errors, write_atomic
+from lmtool_ngram.trie import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+FORMAT = "lmtool-ngram"
+FORMAT_VERSION = 1
+RECORD = "ngram.json"
+ARRAYS = ("words", "starts", "log_probs", "log_backoffs")
+EDGE = 1 << 16
+"""Bytes at either end of an array that its checksum covers, so that a large model still loads in milliseconds."""
+REPAIR = "train the model again, or copy the run again from where it came"
+
+
+def save(folder: Path, levels: Sequence[Level], settings: dict[str, Any]) -> None:
+    """Write into an existing folder.
+
+    Args:
+        folder: Of the model.
+        levels: Order 1 first.
+        settings: Whatever else JSON can hold and `load` shall give back.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    arrays: dict[str, dict[str, Any]] = {}
+    for order, level in enumerate(levels, start=1):
+        for name in ARRAYS:
+            array = np.ascontiguousarray(getattr(level, name))
+            file = folder / f"{name}-{order}.npy"
+            with explain_os_errors(file):
+                np.save(file, array, allow_pickle=False)
+            arrays[file.name] = {"dtype": array.dtype.name, "length": len(array), "edges_crc32": _edges(array)}
+    record = {"format": FORMAT, "version": FORMAT_VERSION, **settings, "arrays": arrays}
+    write_atomic(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def load(folder: Path) -> tuple[list[Level], dict[str, Any]]:
+    """Memory-map what `save` wrote: the orders and the settings. Raises DataError if it is missing or damaged."""
+    record = _read_record(folder / RECORD)
+    levels = []
+    for order in range(1, record["order"] + 1):
+        arrays = (_open(folder / f"{name}-{order}.npy", record["arrays"]) for name in ARRAYS)
+        levels.append(Level(*arrays))
+    return levels, record
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(file.read_bytes())
+        if record["format"] != FORMAT:
+            raise ValueError(f"format is {record['format']!r}")
+        _ = int(record["order"]), int(record["vocab_size"]), int(record["eos_id"]), dict(record["arrays"])
+        version = int(record["version"])
+    except FileNotFoundError:
+        raise DataError(f"no n-gram model in {file.parent}: {file.name} is missing", hint=REPAIR) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is damaged: {error}", hint=REPAIR) from None
+    if version > FORMAT_VERSION:
+        known = f"this lmtool reads up to {FORMAT_VERSION}"
+        raise DataError(f"{file} has format version {version}; {known}", hint="`pip install --upgrade lmtool`")
+    return dict(record)
+
+
+def _open(file: Path, arrays: dict[str, Any]) -> np.ndarray:
+    try:
+        expected = arrays[file.name]
+        array: np.ndarray = np.load(file, mmap_mode="r" if expected["length"] else None, allow_pickle=False)
+        found = {"dtype": array.dtype.name, "length": len(array), "edges_crc32": _edges(array)}
+    except FileNotFoundError:
+        raise DataError(f"{file} is missing", hint=REPAIR) from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is damaged: {error}", hint=REPAIR) from None
+    for key, value in found.items():
+        if value != expected.get(key):
+            raise DataError(f"{file} is damaged: its {key} is {value}, not {expected.get(key)}", hint=REPAIR)
+    # A plain view: each access through a memmap object costs a microsecond of bookkeeping.
+    return np.asarray(array)
+
+
+def _edges(array: np.ndarray) -> int:
+    """CRC-32 of the first and last bytes; of all of them if the array is small."""
+    data = array.view(np.uint8).data
+    if len(data) <= 2 * EDGE:
+        return zlib.crc32(data)
+    return zlib.crc32(data[-EDGE:], zlib.crc32(data[:EDGE]))
