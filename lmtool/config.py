@@ -190,12 +190,7 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         ConfigError: for the first wrong key, with file, key, what was meant and what is allowed.
         PluginError: if a component is unknown.
     """
-    for name, section in raw.values.items():
-        if name not in SECTIONS:
-            hint = f"sections are {', '.join(SECTIONS)}"
-            raise ConfigError(f"{raw.where(name)}unknown section [{name}]{did_you_mean(name, SECTIONS)}", hint)
-        if not isinstance(section, dict):
-            raise ConfigError(f"{raw.where(name)}{name} must be a table, got {section!r}")
+    check_sections(raw)
     core = {name: _validate(schema, raw, name) for name, schema in CORE_SECTIONS.items()}
     model = choose(raw, "model", registry)
     fitted = "fitted" in model.found.component.capabilities
@@ -210,6 +205,16 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         model=model,
         optimizer=None if fitted else choose(raw, "optimizer", registry),
     )
+
+
+def check_sections(raw: Raw) -> None:
+    """Raise ConfigError for a section that there is not, or that is no table."""
+    for name, section in raw.values.items():
+        if name not in SECTIONS:
+            hint = f"sections are {', '.join(SECTIONS)}"
+            raise ConfigError(f"{raw.where(name)}unknown section [{name}]{did_you_mean(name, SECTIONS)}", hint)
+        if not isinstance(section, dict):
+            raise ConfigError(f"{raw.where(name)}{name} must be a table, got {section!r}")
 
 
 def core_section(raw: Raw, name: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import socket
@@ -70,6 +71,18 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         raise DataError(f"cannot write {path}: {reason}", hint) from error
 
 
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same path; the kernel lets go of it when a process ends."""
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    with file:
+        with contextlib.suppress(OSError):  # a file system without locks: work is done twice, nothing worse
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _scratch(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_host()}-{os.getpid()}.tmp")
 
@@ -114,4 +127,4 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-__all__ = ["atomic_folder", "explain_os_errors", "write_atomic"]
+__all__ = ["atomic_folder", "explain_os_errors", "lock", "write_atomic"]

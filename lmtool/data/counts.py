@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -52,12 +53,30 @@ def count(tokenizer: Tokenizer, lines: Sequence[str], ids: np.ndarray) -> Counts
     return Counts(
         tokens=len(ids),
         lines=len(lines),
-        words=len(text.split()),
+        words=len(ids) - len(lines) if tokenizer.unit == "word" else num_words(text),
         chars=len(text) + 1 if lines else 0,
-        bytes=len(text.encode()) + 1 if lines else 0,
+        bytes=num_bytes(text) + 1 if lines else 0,
         unknown=unknown,
         unknown_bytes=unknown_bytes(tokenizer, lines, ids) if unknown else 0,
     )
+
+
+def num_words(text: str) -> int:
+    """`len(text.split())`, ten times faster: a word begins where white space ends."""
+    if not text.isascii():
+        text = _OTHER_SPACE.sub(" ", text)
+    space = _SPACE[np.frombuffer(text.encode(), np.uint8)]
+    return int(np.count_nonzero(space[:-1] & ~space[1:])) + int(bool(text) and not space[0])
+
+
+_OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_SPACE = np.array([byte < 0x80 and chr(byte).isspace() for byte in range(256)])
+"""Of UTF-8; the other bytes of white space that is not ASCII are gone by then."""
+
+
+def num_bytes(text: str) -> int:
+    """UTF-8 bytes."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def unknown_bytes(tokenizer: Tokenizer, lines: Sequence[str], ids: np.ndarray) -> int:
@@ -84,4 +103,4 @@ def _unknown_bytes_of_line(tokenizer: Tokenizer, line: str, ids: np.ndarray) -> 
     return max(0, len(line.encode()) - len(known.encode()))
 
 
-__all__ = ["Counts", "count", "unknown_bytes"]
+__all__ = ["Counts", "count", "num_bytes", "num_words", "unknown_bytes"]

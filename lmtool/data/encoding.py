@@ -1,30 +1,117 @@
-"""Records to ids."""
+"""Records to ids: in this process for a small text, on all cores for a large one; the order is kept either way."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lmtool.data.counts import Counts, count
+from lmtool.data.workers import Workers
 from lmtool.data.writer import smallest_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lmtool.api import Record, Tokenizer
 
+BLOCK_CHARS = 1 << 20
+"""Small records are encoded together up to about so many characters; a larger one is encoded as it is."""
+SMALL = 4
+"""Blocks that are encoded in this process before other processes are started, which takes them a while."""
 
-def encode(tokenizer: Tokenizer, records: Iterable[Record]) -> Iterator[tuple[Record, np.ndarray, Counts]]:
-    """Each record with its ids, in the smallest type, and its counts."""
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive records, joined."""
+
+    text: str
+    """Lines joined by `\\n`."""
+    document_ends: tuple[int, ...]
+    """For each document that ends in this block, the number of lines of the block up to its end."""
+
+
+class Encoded(NamedTuple):
+    """A block's ids and figures."""
+
+    ids: np.ndarray
+    """[N] in the smallest unsigned type, `eos_id` after each line."""
+    counts: Counts
+    document_ends: np.ndarray
+    """int64: for each document that ends here, the offset in `ids` behind its last id."""
+
+
+def blocks(records: Iterable[Record], size: int = BLOCK_CHARS) -> Iterator[Block]:
+    """Records in blocks of at least `size` characters, but for the last."""
+    texts: list[str] = []
+    ends: list[int] = []
+    chars = lines = 0
     for record in records:
-        yield record, *encode_text(tokenizer, record.text)
+        texts.append(record.text)
+        chars += len(record.text) + 1
+        lines += record.text.count("\n") + 1
+        if record.last:
+            ends.append(lines)
+        if chars >= size:
+            yield Block("\n".join(texts), tuple(ends))
+            texts, ends, chars, lines = [], [], 0, 0
+    if texts:
+        yield Block("\n".join(texts), tuple(ends))
 
 
-def encode_text(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, Counts]:
-    lines = text.split("\n")
+def encode_block(tokenizer: Tokenizer, block: Block) -> Encoded:
+    """Pure: the same in any process."""
+    lines = block.text.split("\n")
     ids = tokenizer.encode_batch(lines)
-    return ids.astype(smallest_type(tokenizer.vocab_size)), count(tokenizer, lines, ids)
+    line_ends = np.flatnonzero(ids == tokenizer.eos_id) + 1
+    if len(line_ends) != len(lines):
+        raise ValueError(f"{type(tokenizer).__name__} gave {len(line_ends)} line ends for {len(lines)} lines")
+    document_ends = line_ends[np.array(block.document_ends, np.int64) - 1]
+    return Encoded(ids.astype(smallest_type(tokenizer.vocab_size)), count(tokenizer, lines, ids), document_ends)
 
 
-__all__ = ["encode", "encode_text"]
+def encode(tokenizer: Tokenizer, records: Iterable[Record], *, processes: int | None = None) -> Iterator[Encoded]:
+    """The ids of all records, block by block, in order.
+
+    Args:
+        tokenizer: Must be picklable: other processes get a copy.
+        records: Are read in this process, a few blocks ahead.
+        processes: That encode a large text; by default, one for each core that this process may use.
+    """
+    processes = available_cores() if processes is None else processes
+    waiting = blocks(records)
+    small = list(islice(waiting, SMALL)) if processes > 1 else []
+    if len(small) < SMALL:
+        yield from (encode_block(tokenizer, block) for block in chain(small, waiting))
+        return
+    with Workers(tokenizer, processes) as workers:
+        yield from _in_order(workers.encode, chain(small, waiting), processes)
+
+
+def _in_order(call: Callable[[Block], Encoded], waiting: Iterable[Block], processes: int) -> Iterator[Encoded]:
+    """Each block's result; so many calls are under way that no process waits for another."""
+    with ThreadPoolExecutor(processes) as threads:
+        pending = deque(threads.submit(call, block) for block in islice(waiting, 2 * processes))
+        try:
+            for block in waiting:
+                done = pending.popleft().result()
+                pending.append(threads.submit(call, block))
+                yield done
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def available_cores() -> int:
+    """Cores that this process may use: what `taskset` or a batch system left it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+__all__ = ["Block", "Encoded", "available_cores", "blocks", "encode", "encode_block"]

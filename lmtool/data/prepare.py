@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lmtool.data import sources
-from lmtool.data.dataset import FORMAT_VERSION, RECORD, Dataset
+from lmtool.data.dataset import FORMAT_VERSION, RECORD, VERIFY_LIMIT, Dataset
 from lmtool.data.encoding import encode
 from lmtool.data.reading import Reading, lines_of, readings
 from lmtool.data.tokenizer_folder import short
 from lmtool.data.writer import SplitWriter, write_record
 from lmtool.errors import DataError, UsageError
-from lmtool.files import atomic_folder
+from lmtool.files import atomic_folder, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that goes into a dataset; two equal plans give the same ids."""
+    """Everything that goes into a dataset; two plans with the same key give the same ids."""
 
     splits: Mapping[str, list[Reading]]
     tokenizer: Tokenizer | None
@@ -44,15 +45,34 @@ class Plan:
     found: Found
     choice: Choice | None = None
     """Of the tokenizer; None if a ready one came without settings."""
-    digests: dict[str, list[str]] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         return self.choice.config.model_dump(mode="json") if self.choice else {}
 
+    @cached_property
+    def states(self) -> list[tuple[int, int] | None]:
+        """Of all files, before the first is read."""
+        return self._states()
+
+    def _states(self) -> list[tuple[int, int] | None]:
+        return [one.state() for split in self.splits.values() for one in split]
+
+    def check_unchanged(self) -> None:
+        """Raise DataError if a file was written to since the key was made."""
+        names = [one.source.name for split in self.splits.values() for one in split]
+        for name, before, now in zip(names, self.states, self._states(), strict=True):
+            if before != now:
+                raise DataError(f"{name} changed while it was read", hint="run the command again when it is complete")
+
+    @cached_property
+    def digests(self) -> dict[str, list[str]]:
+        """sha256 of each source."""
+        _ = self.states
+        return {name: [one.digest() for one in split] for name, split in self.splits.items()}
+
+    @cached_property
     def key(self) -> str:
         """sha256 of the content of all sources, of readers, tokenizer, settings and versions."""
-        if not self.digests:
-            self.digests.update({name: [one.digest() for one in split] for name, split in self.splits.items()})
         tokenizer = {"fingerprint": self.tokenizer.fingerprint} if self.tokenizer else {"settings": self.settings()}
         contents = {
             "format": FORMAT_VERSION,
@@ -100,13 +120,20 @@ def make_plan(
         return Plan(splits, ready[0], ready[1])
     if tokenizer is None:
         raise UsageError("no tokenizer given", "`--tokenizer NAME` names one, `--with RUN` takes that of a run")
-    fixed = "fixed" in tokenizer.found.component.capabilities or getattr(tokenizer.config, "file", None)
-    if "train" not in splits and not fixed:
-        raise UsageError(
-            f"tokenizer '{tokenizer.name}' learns its vocabulary from the training text, and there is none",
-            hint="`--train FILE` names it; `--with RUN|DATASET` takes a tokenizer that is there",
-        )
+    if "train" not in splits:
+        untrained(tokenizer)
     return Plan(splits, None, tokenizer.found, tokenizer)
+
+
+def untrained(tokenizer: Choice) -> Tokenizer:
+    """A tokenizer that needs no training text. Raises UsageError if it does need some."""
+    fixed = "fixed" in tokenizer.found.component.capabilities or getattr(tokenizer.config, "file", None)
+    if not fixed:
+        raise UsageError(
+            f"tokenizer '{tokenizer.name}' learns its vocabulary from training text, and there is none",
+            hint="`--train FILE` names it, with `-o DATASET`; `--with RUN|DATASET` takes a tokenizer that is there",
+        )
+    return cast("Tokenizer", tokenizer.load().train((), tokenizer.config))
 
 
 def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progress | None = None) -> Dataset:
@@ -115,19 +142,20 @@ def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progr
     Args:
         plan: From `make_plan`.
         destination: The dataset folder; it appears when it is complete.
-        force: Replace another dataset in its place.
+        force: Replace another or a damaged dataset in its place.
         progress: Told how far it is.
 
     Raises:
-        DataError: if a source cannot be read, holds no text, or another dataset is there.
+        DataError: if a source cannot be read, holds no text, or something else is in the place.
     """
-    if existing := _existing(destination, plan.key(), force=force):
+    if existing := _existing(destination, plan.key, force=force):
         return existing
     progress = progress or (lambda phase, fraction: None)
     tokenizer = plan.tokenizer or _train(plan, progress)
     with atomic_folder(destination, replace=force) as folder:
         splits = {name: _write_split(folder, name, plan, tokenizer, progress) for name in plan.splits}
-        write_record(folder, tokenizer, plan.found, plan.settings(), plan.key(), splits)
+        plan.check_unchanged()
+        write_record(folder, tokenizer, plan.found, plan.settings(), plan.key, splits)
     return Dataset.open(destination)
 
 
@@ -136,9 +164,10 @@ def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:
     if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
         return None
     if not (destination / RECORD).is_file():
-        raise DataError(f"{destination} exists and is not a dataset", hint="give another name with `-o`")
+        raise DataError(f"{destination} exists and is not a dataset", hint="name another folder with `-o`")
     try:
         dataset = Dataset.open(destination)
+        dataset.verify(limit=None if force else VERIFY_LIMIT)
     except DataError:
         if force:
             return None
@@ -146,10 +175,9 @@ def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:
     if dataset.key == key:
         return dataset
     if not force:
-        raise DataError(
-            f"{destination} holds another dataset: its key is {short(dataset.key)}, this one's {short(key)}",
-            hint="`--force` replaces it; `-o` names another folder",
-        )
+        what = f"key {short(dataset.key)}, this one {short(key)}"
+        hint = "`--force` replaces it; `-o` names another folder"
+        raise DataError(f"{destination} holds another dataset, of other text or settings ({what})", hint)
     return None
 
 
@@ -157,7 +185,7 @@ def _train(plan: Plan, progress: Progress) -> Tokenizer:
     assert plan.choice is not None
     train = plan.splits.get("train", [])
     tracked = _Tracker("learning the vocabulary", train, progress)
-    lines = lines_of(train, tracked.update)
+    lines = lines_of(train, lambda record: tracked.update())
     tokenizer = cast("Tokenizer", plan.choice.load().train(lines, plan.choice.config))
     tracked.finish()
     return tokenizer
@@ -169,11 +197,9 @@ def _write_split(folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, prog
     writer = SplitWriter(folder, name, tokenizer.vocab_size)
     try:
         records = (record for reading in split for record in reading.records())
-        for record, ids, counts in encode(tokenizer, records):
-            writer.write(ids, counts)
-            if record.last:
-                writer.end_document()
-            tracked.update(record)
+        for encoded in encode(tokenizer, records):
+            writer.write(*encoded)
+            tracked.update()
         _check_not_empty(name, split, writer)
         entries = [
             {"name": one.source.name, "sha256": digest, "reader": one.choice.name}
@@ -195,12 +221,12 @@ class _Tracker:
     """Fraction done: bytes taken from files over their size; for sources without a size, nothing until the end."""
 
     def __init__(self, phase: str, split: Sequence[Reading], progress: Progress) -> None:
-        paths = [one.source.path for one in split]
+        paths = [one.file for one in split]
         self._phase, self._progress = phase, progress
         self._start = sources.bytes_read()
         self._total = sum(path.stat().st_size for path in paths if path and path.is_file())
 
-    def update(self, record: object) -> None:
+    def update(self) -> None:
         done = sources.bytes_read() - self._start
         self._progress(self._phase, min(1.0, done / self._total) if self._total else 0.0)
 
@@ -230,12 +256,14 @@ def prepare(
         _check_same_settings(dataset, tokenizer)
         return dataset
     plan = make_plan(data, tokenizer, registry)
-    return build(plan, cached_path(plan.key()), progress=progress)
+    path = cached_path(plan.key)
+    with lock(path.with_name(f"{path.name}.lock")):  # whoever comes second finds it done
+        return build(plan, path, force=True, progress=progress)
 
 
 def cached_path(key: str) -> Path:
     """Where the dataset with this key lies in the user's cache."""
-    from lmtool.plugin_index import cache_folder
+    from lmtool.cache import cache_folder
 
     return cache_folder() / "datasets" / key[:32]
 
@@ -254,4 +282,4 @@ def _check_same_settings(dataset: Dataset, tokenizer: Choice | None) -> None:
         )
 
 
-__all__ = ["SPLITS", "Plan", "build", "cached_path", "make_plan", "prepare"]
+__all__ = ["SPLITS", "Plan", "build", "cached_path", "make_plan", "prepare", "untrained"]

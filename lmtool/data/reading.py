@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmtool.config import Choice, choose_inline
-from lmtool.data.sources import Source, expand
+from lmtool.data.sources import STDIN, Source, cannot_read, expand, spool_stdin
 from lmtool.errors import DataError, PluginError
 
 if TYPE_CHECKING:
@@ -33,10 +33,22 @@ class Reading:
         reader: Reader = self.choice.load()(self.choice.config)
         return reader.read(self.source.target)
 
+    @property
+    def file(self) -> Path | None:
+        """Where its bytes lie; None for data sets by name. Stdin is kept in a file, because it is read twice."""
+        return spool_stdin() if self.source.name == STDIN else self.source.path
+
     def digest(self) -> str:
         """sha256 of what is in it: a file's bytes as they are on disk, the text of a data set by name."""
-        path = self.source.path
-        return digest_of_file(path) if path else self._digest_of_text()
+        return digest_of_file(self.file, self.source.name) if self.file else self._digest_of_text()
+
+    def state(self) -> tuple[int, int] | None:
+        """Size and time of change of its file."""
+        try:
+            status = self.file.stat() if self.file else None
+        except OSError as error:
+            raise cannot_read(self.source.name, error) from None
+        return (status.st_size, status.st_mtime_ns) if status else None
 
     def _digest_of_text(self) -> str:
         state = hashlib.sha256()
@@ -50,13 +62,13 @@ class Reading:
         return {**self.choice.found.record(), "settings": self.choice.config.model_dump(mode="json")}
 
 
-def digest_of_file(path: Path) -> str:
+def digest_of_file(path: Path, name: str | None = None) -> str:
     """sha256 of a file. Raises DataError if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+        raise cannot_read(name or str(path), error) from None
 
 
 def readings(specs: Sequence[str], reader: Mapping[str, Any], registry: Registry) -> list[Reading]:

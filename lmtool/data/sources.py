@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import bz2
+import contextlib
 import glob
 import gzip
 import io
 import lzma
 import re
+import shutil
 import sys
+import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from lmtool.errors import DataError
+from lmtool.files import explain_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -140,11 +145,6 @@ class _Counted(io.RawIOBase):
         _bytes_read += len(data)
         return len(data)
 
-    def close(self) -> None:
-        if self._raw is not sys.stdin.buffer:
-            self._raw.close()
-        super().close()
-
 
 class _Zstandard(io.RawIOBase):
     """Frames of Zstandard one after the other; unlike the library's own reader, it notices where one is cut short."""
@@ -179,40 +179,69 @@ class _Zstandard(io.RawIOBase):
         return size
 
 
-def open_source(name: str) -> IO[bytes]:
+@contextlib.contextmanager
+def open_source(name: str) -> Iterator[IO[bytes]]:
     """A file's bytes, or stdin's for `-`, decompressed: by suffix, or by the first bytes where the suffix says nothing.
 
     Raises:
         DataError: if it cannot be opened, or is not what its suffix says.
     """
-    try:
-        raw = sys.stdin.buffer if name == STDIN else Path(name).open("rb", buffering=0)
-    except OSError as error:
-        raise DataError(f"cannot read {name}: {(error.strerror or str(error)).lower()}") from None
-    file = io.BufferedReader(_Counted(cast("BinaryIO", raw)), 1 << 20)
-    try:
-        head = file.peek(8)[:8]
-    except OSError as error:
-        raise damaged(name, error) from None
+    with contextlib.ExitStack() as stack:
+        try:
+            raw = _open_raw(name, stack)
+            file = stack.enter_context(io.BufferedReader(_Counted(raw), 1 << 20))
+            head = file.peek(8)[:8]
+        except OSError as error:
+            raise cannot_read(name, error) from None
+        yield stack.enter_context(_decompress(_compression(name, head), file))
+
+
+def _open_raw(name: str, stack: contextlib.ExitStack) -> BinaryIO:
+    path = _spool if name == STDIN else Path(name)
+    return stack.enter_context(path.open("rb", buffering=0)) if path else sys.stdin.buffer
+
+
+_spool: Path | None = None
+
+
+def spool_stdin() -> Path:
+    """Keep all of stdin in a temporary file, which `open_source("-")` reads from then on, as often as it is asked.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    global _spool
+    if _spool is None:
+        file = tempfile.NamedTemporaryFile(prefix="lmtool-stdin-")  # noqa: SIM115 - removed when this process ends
+        with explain_os_errors(Path(file.name)):
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+            file.flush()
+        atexit.register(file.close)
+        _spool = Path(file.name)
+    return _spool
+
+
+def _compression(name: str, head: bytes) -> str | None:
+    """Which compression a file has. Raises DataError if that is not what its suffix says."""
     suffix = Path(name).suffix.lower() if name != STDIN else ""
     if suffix in COMPRESSIONS and head and not head.startswith(COMPRESSIONS[suffix]):
-        raise DataError(f"{name} is named {suffix} but does not hold such data", hint="is it another format, or cut?")
+        raise DataError(f"{name} is named {suffix} but does not hold such data", hint="make or fetch the file again")
     kind = next((kind for kind, magic in COMPRESSIONS.items() if head.startswith(magic)), None)
     if kind == ".bz2" and head[4:7] != b"1AY" and suffix != ".bz2":
-        kind = None  # a text may start with "BZh"
-    return _decompress(kind, file)
+        return None  # a text may start with "BZh"
+    return kind
 
 
-def _decompress(kind: str | None, file: io.BufferedReader) -> IO[bytes]:
+def _decompress(kind: str | None, file: io.BufferedReader[Any]) -> IO[bytes]:
     if kind == ".gz":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file, mode="rb"))
     if kind == ".bz2":
-        return bz2.open(file, "rb")
+        return cast("IO[bytes]", bz2.BZ2File(file))
     if kind == ".xz":
-        return cast("IO[bytes]", lzma.open(file, "rb"))
+        return cast("IO[bytes]", lzma.LZMAFile(file))
     if kind == ".zst":
         return cast("IO[bytes]", io.BufferedReader(_Zstandard(file), 1 << 20))
-    return file
+    return cast("IO[bytes]", file)
 
 
 def read_chunks(name: str, size: int = 1 << 20) -> Iterator[bytes]:
@@ -228,10 +257,26 @@ def read_chunks(name: str, size: int = 1 << 20) -> Iterator[bytes]:
             yield chunk
 
 
+def cannot_read(name: str, error: OSError) -> DataError:
+    """The error for a source that the operating system does not let us read."""
+    return DataError(f"cannot read {name}: {(error.strerror or str(error)).lower()}")
+
+
 def damaged(name: str, error: Exception) -> DataError:
     """The error for a source that could be opened but not read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DataError(f"{name} is damaged or cut short: {reason.lower()}", hint="make or fetch the file again")
 
 
-__all__ = ["STDIN", "Source", "bytes_read", "expand", "format_suffix", "open_source", "read_chunks"]
+__all__ = [
+    "STDIN",
+    "Source",
+    "bytes_read",
+    "cannot_read",
+    "damaged",
+    "expand",
+    "format_suffix",
+    "open_source",
+    "read_chunks",
+    "spool_stdin",
+]

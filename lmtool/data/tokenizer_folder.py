@@ -87,7 +87,9 @@ def open_tokenizer(path: Path, registry: Registry) -> tuple[Tokenizer, Found]:
         raise DataError(what, hint="a run, a dataset or a tokenizer.json is wanted")
     found = registry.find("tokenizer", "bpe")
     try:
-        return cast("Tokenizer", found.load().train((), found.config_class()(file=str(file)))), found
+        return cast(
+            "Tokenizer", found.load().train((), found.config_class().model_validate({"file": str(file)}))
+        ), found
     except LmtoolError as error:
         raise DataError(error.message, error.hint) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,12 +72,19 @@ class SplitWriter:
         self._dtype = smallest_type(vocab_size)
         self._done: list[dict[str, Any]] = []
         self._shard: ArrayWriter | None = None
-        self._ends: list[int] = []
+        self._ends: list[np.ndarray] = [np.empty(0, np.int64)]
         self.counts = Counts()
 
-    def write(self, ids: np.ndarray, counts: Counts) -> None:
-        """Append the ids of whole lines, and what they count."""
-        self.counts += counts
+    def write(self, ids: np.ndarray, counts: Counts, document_ends: np.ndarray) -> None:
+        """Append a block of whole lines.
+
+        Args:
+            ids: [N], `eos_id` after each line.
+            counts: What the block holds; its documents are counted here.
+            document_ends: For each document that ends in the block, the offset behind its last id.
+        """
+        self._ends.append(document_ends.astype(np.int64) + self.counts.tokens)
+        self.counts += replace(counts, documents=len(document_ends))
         while len(ids):
             shard = self._shard or self._open_shard()
             room = self._shard_tokens - shard.length
@@ -85,18 +93,13 @@ class SplitWriter:
             if shard.length == self._shard_tokens:
                 self._close_shard()
 
-    def end_document(self) -> None:
-        """What was written since the last call is one document."""
-        self.counts += Counts(documents=1)
-        self._ends.append(self.counts.tokens)
-
     def close(self, sources: list[dict[str, Any]]) -> dict[str, Any]:
         """Finish all files; returns the split's entry in `dataset.json`."""
         if self._shard or not self._done:
             self._shard = self._shard or self._open_shard()
             self._close_shard()
         ends = ArrayWriter(self._folder / f"{self._name}-document-ends.npy", np.dtype(np.int64))
-        ends.write(np.array(self._ends, np.int64))
+        ends.write(np.concatenate(self._ends))
         counts = self.counts.to_json()
         return {"sources": sources, "counts": counts, "shards": self._done, "document_ends": ends.close()}
 

@@ -51,7 +51,7 @@ def tiny_dataset(folder: Path, tokenizer: str = "char", **settings: Any) -> Data
         (folder / f"{name}.txt").write_text("".join(part), encoding="utf-8")
     registry = Registry()
     choice = choose(Raw({"tokenizer": {"name": tokenizer, **settings}}), "tokenizer", registry)
-    data = DataConfig(**{name: [str(folder / f"{name}.txt")] for name in parts})
+    data = DataConfig.model_validate({name: [str(folder / f"{name}.txt")] for name in parts})
     return build(make_plan(data, choice, registry), folder / f"{tokenizer}-dataset", force=True)
 
 

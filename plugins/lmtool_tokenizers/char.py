@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 UNK = "\N{REPLACEMENT CHARACTER}"
 """What an unknown character decodes to; one that stands in the text itself is unknown, too."""
 
+_POINTS = sys.maxunicode + 1
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
@@ -40,11 +41,13 @@ class CharTokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], config: CharConfig) -> CharTokenizer:
-        counts: Counter[str] = Counter()
-        for batch in vocabulary.batches(lines):
-            counts.update("".join(batch))
-        del counts["\n"]
-        return cls(vocabulary.choose(counts, UNK, config.vocab_size, config.min_count))
+        counts = np.zeros(_POINTS, np.int64)
+        for batch in vocabulary.batches(lines, 1 << 20):
+            found = np.bincount(_code_points("".join(batch)))
+            counts[: len(found)] += found
+        counts[ord("\n")] = 0
+        counted = {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+        return cls(vocabulary.choose(counted, UNK, config.vocab_size, config.min_count))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -54,13 +57,14 @@ class CharTokenizer:
     def _table(self) -> np.ndarray:
         """Code point to id."""
         points = [ord(character) for character in self.characters[1:]]
-        table = np.full(0x110000, UNK_ID, np.int32)
+        table = np.full(_POINTS, UNK_ID, np.int32)
         table[points] = np.arange(1, self.vocab_size)
         table[ord("\n")] = EOS_ID
         return table
 
     def encode(self, line: str) -> list[int]:
-        return self.encode_batch([line])[:-1].tolist()
+        ids: list[int] = self.encode_batch([line])[:-1].tolist()
+        return ids
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
         if not lines:
@@ -68,7 +72,8 @@ class CharTokenizer:
         text = "\n".join(lines) + "\n"
         if text.count("\n") != len(lines):
             raise ValueError("a line must not hold a line end")
-        return self._table[np.frombuffer(text.encode("utf-32-le"), np.uint32)]
+        ids: np.ndarray = self._table[_code_points(text)]
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         characters = ("\n", *self.characters[1:])
@@ -93,6 +98,10 @@ class CharTokenizer:
 
     def __hash__(self) -> int:
         return hash(self.characters)
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 def _printable(character: str) -> str:

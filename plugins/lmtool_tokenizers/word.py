@@ -61,7 +61,7 @@ class WordTokenizer:
 
     def encode(self, line: str) -> list[int]:
         words = (line.lower() if self.lowercase else line).split()
-        return list(map(self._ids.get, words, repeat(UNK_ID)))  # type: ignore[arg-type]
+        return list(map(self._ids.get, words, repeat(UNK_ID)))
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
         ids = self._encode_joined(lines)
