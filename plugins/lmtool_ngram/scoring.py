@@ -47,9 +47,9 @@ def score(levels: Sequence[Level], ids: np.ndarray, context: np.ndarray) -> tupl
     Returns:
         float64 [B, T], nats, and int8 [B, T].
     """
-    length = ids.shape[1]
+    width = context.shape[1]
     found = places(levels, np.concatenate([context, ids], axis=1, dtype=np.int64))
-    here, before = slice(-length, None), slice(-length - 1, -1)
+    here, before = slice(width, None), slice(width - 1, -1)
     log_probs = levels[0].log_probs[ids].astype(np.float64)
     matched = np.ones(ids.shape, dtype=np.int8)
     for n in range(2, len(levels) + 1):

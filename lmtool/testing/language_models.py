@@ -1,0 +1,270 @@
+"""What every language model must do, counted or neural: give a distribution, never look ahead, keep its state apart.
+
+A counted model is fitted on the kit's small English text; a backbone is put under the `lm` task with parameters that
+nobody has trained: what is asked for here holds for any parameters. Numbers that were computed in another order, or in
+windows of another size, may differ in their last bits; `TOLERANCE` is far above that and far below any real fault.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmtool.api import LanguageModel
+    from lmtool.data.dataset import Dataset
+    from lmtool.testing.subject import Subject
+
+TOLERANCE = 1e-4
+"""Nats."""
+BATCH, TIME = 3, 24
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A small model of the kit's text, and some text for it to read."""
+
+    model: LanguageModel
+    load: Callable[[Path], LanguageModel]
+    """Reads what `model.save` wrote."""
+    ids: np.ndarray
+    """int32 [B, T], stretches of text with a line's end amid."""
+    vocab_size: int
+    eos_id: int
+
+
+def make(subject: Subject) -> Trained:
+    """A model fitted or initialised anew."""
+    from lmtool.testing.corpus import tiny_dataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = tiny_dataset(Path(folder))
+        fitted = "fitted" in subject.component.capabilities
+        model, load = _fit(subject, dataset) if fitted else _initialise(subject, dataset)
+        ids = dataset.split("test").read(0, BATCH * TIME).reshape(BATCH, TIME)
+        ids[:, TIME // 2] = dataset.tokenizer.eos_id
+        return Trained(model, load, ids, dataset.tokenizer.vocab_size, dataset.tokenizer.eos_id)
+
+
+def _fit(subject: Subject, dataset: Dataset) -> tuple[LanguageModel, Callable[[Path], LanguageModel]]:
+    component = subject.load()(subject.config)
+    return component.fit(dataset, progress=lambda phase, fraction: None), component.load
+
+
+def _initialise(subject: Subject, dataset: Dataset) -> tuple[LanguageModel, Callable[[Path], LanguageModel]]:
+    import jax
+
+    from lmtool.config import TrainingConfig
+    from lmtool.registry import Registry
+
+    found = Registry().find("task", "lm")
+    task, settings = found.load(), found.config_class()()
+    backbone = subject.load()(subject.config)
+    made = task(settings, dataset=dataset, backbone=backbone, training=TrainingConfig())
+    # Three times as large as they start: a fresh network says nearly the same whatever it has read.
+    params = jax.tree.map(lambda leaf: 3 * leaf, made.init(jax.random.key(0)))
+    return made.predictor(params), partial(task.load, config=settings, backbone=backbone)
+
+
+_MADE: dict[tuple[str, str], Trained] = {}
+
+
+def _trained(subject: Subject) -> Trained:
+    """The model under test; made once for each setting, as no check may change it."""
+    key = subject.component.target, subject.config.model_dump_json()
+    if key not in _MADE:
+        _MADE[key] = make(subject)
+    return _MADE[key]
+
+
+# What is asked for ----------------------------------------------------------------------------------------------------
+
+
+def check_shapes(subject: Subject) -> None:
+    """`score` gives [B, T] and `next_log_probs` [B, V], for any B and T, T = 0 included, V that of the tokenizer."""
+    made = _trained(subject)
+    model = made.model
+
+    assert model.vocab_size == made.vocab_size, f"vocab_size is {model.vocab_size}, the tokenizer's {made.vocab_size}"
+    for batch, time in ((1, 1), (BATCH, 5), (2, 0)):
+        ids = made.ids[:batch, :time]
+        log_probs, state = model.score(ids, model.initial_state(batch))
+        assert np.shape(log_probs) == ids.shape, f"scores of ids {ids.shape} have shape {np.shape(log_probs)}"
+        shape = np.shape(model.next_log_probs(state))
+        assert shape == (batch, model.vocab_size), f"next_log_probs of {batch} streams has shape {shape}, not [B, V]"
+
+
+def check_probabilities_sum_to_one(subject: Subject) -> None:
+    """The next token's probabilities over the whole vocabulary sum to one, whatever was read before."""
+    made = _trained(subject)
+
+    for time in (0, 1, TIME // 2, TIME // 2 + 1, TIME):
+        total = np.exp(_next(made, _read(made, made.ids[:, :time]))).sum(axis=1)
+        worst = total[np.abs(total - 1).argmax()]
+        assert np.abs(worst - 1) <= TOLERANCE, f"after {time} tokens the probabilities sum to {worst:.8g}"
+
+
+def check_scores_are_the_next_log_probs(subject: Subject) -> None:
+    """`score` gives each token what `next_log_probs` said of it just before, read one by one or all at once."""
+    made = _trained(subject)
+    state = made.model.initial_state(BATCH)
+    said, singly = np.empty(made.ids.shape), np.empty(made.ids.shape)
+
+    for t in range(TIME):
+        said[:, t] = np.take_along_axis(_next(made, state), made.ids[:, t : t + 1], axis=1)[:, 0]
+        step, state = made.model.score(made.ids[:, t : t + 1], state)
+        singly[:, t] = step[:, 0]
+
+    _equal(singly, said, "the score of a single token differs from next_log_probs before it")
+    _equal(_score(made, made.ids), said, "scores of a text at once differ from next_log_probs along the way")
+
+
+def check_causality(subject: Subject) -> None:
+    """Tokens that come later change no score."""
+    made = _trained(subject)
+    whole = _score(made, made.ids)
+
+    for t in (1, TIME // 2, TIME - 1):
+        other = made.ids.copy()
+        other[:, t:] = (other[:, t:] + 1) % made.vocab_size
+        _equal(_score(made, other)[:, :t], whole[:, :t], f"scores before position {t} changed with what follows")
+        _equal(_score(made, made.ids[:, :t]), whole[:, :t], f"scores before position {t} changed when nothing follows")
+
+
+def check_pieces_equal_the_whole(subject: Subject) -> None:
+    """A text read in pieces, the state handed on, is scored as if read at once."""
+    made = _trained(subject)
+    whole = _score(made, made.ids)
+    after = _next(made, _read(made, made.ids))
+
+    for cuts in ([1], [TIME // 2, TIME // 2 + 1], [2, 2, 7, TIME - 1]):
+        state, pieces = made.model.initial_state(BATCH), []
+        for piece in np.split(made.ids, cuts, axis=1):
+            log_probs, state = made.model.score(piece, state)
+            pieces.append(log_probs)
+        _equal(np.concatenate(pieces, axis=1), whole, f"scores of a text cut at {cuts} differ from those of the whole")
+        _equal(
+            _next(made, state), after, f"next_log_probs after a text cut at {cuts} differ from those after the whole"
+        )
+
+
+def check_rows_are_apart(subject: Subject) -> None:
+    """A stream is scored alike alone, among others, and in any row."""
+    made = _trained(subject)
+    whole = _score(made, made.ids)
+
+    _equal(_score(made, made.ids[::-1])[::-1], whole, "scores changed with the order of the rows")
+    for row in range(BATCH):
+        alone = slice(row, row + 1)
+        _equal(_score(made, made.ids[alone]), whole[alone], f"row {row} is scored otherwise when it is alone")
+
+
+def check_state_is_left_alone(subject: Subject) -> None:
+    """A state can be used again and again: neither `score` nor `next_log_probs` changes it."""
+    made = _trained(subject)
+    half = TIME // 2 - 1
+    state = _read(made, made.ids[:, :half])
+
+    first, after = made.model.score(made.ids[:, half:], state)
+    before = _next(made, state)
+    _ = made.model.score(made.ids[:, :half], after)
+    second, _ = made.model.score(made.ids[:, half:], state)
+
+    _equal(second, first, "the same text after the same state was scored otherwise the second time")
+    _equal(_next(made, state), before, "next_log_probs of a state changed after the state was used")
+
+
+def check_stateful_is_true(subject: Subject) -> None:
+    """`stateful` says whether earlier lines matter; if not, each line starts as the first one does."""
+    made = _trained(subject)
+    eos_id = made.eos_id
+    texts = np.stack([made.ids[0, :6], made.ids[1, :6], np.full(6, eos_id)])
+    texts[:, -1] = eos_id
+    after = _next(made, _read(made, texts))
+    fresh = _next(made, made.model.initial_state(len(texts)))
+
+    if made.model.stateful:
+        assert np.ptp(after, axis=0).max() > 0, "stateful is True, but earlier lines change nothing"
+    else:
+        _equal(after, fresh, "stateful is False, but what came in earlier lines changes predictions")
+    said = "stateful" in subject.component.capabilities
+    assert said == made.model.stateful, f"the component's capabilities say stateful {said}, its model the opposite"
+
+
+def check_save_and_load(subject: Subject) -> None:
+    """A model that was saved and loaded scores as before; no file of it is a pickle."""
+    made = _trained(subject)
+
+    with tempfile.TemporaryDirectory() as folder:
+        made.model.save(Path(folder))
+        for file in filter(Path.is_file, Path(folder).rglob("*")):
+            assert not _is_pickle(file), f"{file.name} is or holds a pickle: loading it could run anything"
+        loaded = made.load(Path(folder))
+        scores, state = loaded.score(made.ids, loaded.initial_state(BATCH))
+        expected = np.asarray(loaded.next_log_probs(state))
+
+    assert loaded.vocab_size == made.model.vocab_size, "vocab_size is another after loading"
+    assert loaded.stateful == made.model.stateful, "stateful is another after loading"
+    _equal(scores, _score(made, made.ids), "scores are others after loading")
+    _equal(expected, _next(made, _read(made, made.ids)), "next_log_probs are others after loading")
+
+
+def check_same_text_same_model(subject: Subject) -> None:
+    """Made twice from the same settings and the same text, it gives the same scores."""
+    made, again = _trained(subject), make(subject)
+
+    _equal(_score(again, made.ids), _score(made, made.ids), "a second model of the same text gives other scores")
+
+
+CHECKS = (
+    check_shapes,
+    check_probabilities_sum_to_one,
+    check_scores_are_the_next_log_probs,
+    check_causality,
+    check_pieces_equal_the_whole,
+    check_rows_are_apart,
+    check_state_is_left_alone,
+    check_stateful_is_true,
+    check_save_and_load,
+    check_same_text_same_model,
+)
+
+
+def _score(made: Trained, ids: np.ndarray) -> np.ndarray:
+    """[B, T], from a fresh state."""
+    return np.asarray(made.model.score(ids, made.model.initial_state(len(ids)))[0])
+
+
+def _read(made: Trained, ids: np.ndarray) -> Any:
+    """The state after a text."""
+    return made.model.score(ids, made.model.initial_state(len(ids)))[1]
+
+
+def _next(made: Trained, state: Any) -> np.ndarray:
+    """[B, V], a copy."""
+    return np.array(made.model.next_log_probs(state), np.float64)
+
+
+def _equal(got: np.ndarray, expected: np.ndarray, message: str) -> None:
+    # Equal infinities are equal: a model may rule something out.
+    apart = np.where(got == expected, 0.0, np.abs(got - expected))
+    worst = np.nan_to_num(apart, nan=np.inf).max(initial=0.0)
+    assert worst <= TOLERANCE, f"{message} (by up to {worst:.3g} nats)"
+
+
+def _is_pickle(file: Path) -> bool:
+    if file.suffix in (".npy", ".npz"):
+        try:
+            loaded = np.load(file, allow_pickle=False)
+            _ = [loaded[name] for name in getattr(loaded, "files", ())]
+        except ValueError:
+            return True
+    with file.open("rb") as stream:
+        return stream.read(2) in {b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"}
