@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lmtool.cache import cache_folder
 from lmtool.config import DataConfig
-from lmtool.data.dataset import Dataset
+from lmtool.data.dataset import RECORD, Dataset
 from lmtool.data.prepare import SPLITS, build, make_plan
 from lmtool.data.sources import STDIN
 from lmtool.data.tokenizer_folder import open_tokenizer
@@ -33,16 +35,31 @@ class Text:
     """The dataset's path, or what the user wrote for raw text."""
     split: str | None
     """None for raw text."""
+    sources: tuple[str, ...]
+    """What the text was read from, as the user named it then."""
     chosen: bool
     """False if the user did not say which split."""
+
+    @property
+    def name(self) -> str:
+        """What people call it: the sources, where the dataset is one of the cache that nobody named."""
+        if self.split and cache_folder() in Path(self.data).parents:
+            return ", ".join(_shorter(source) for source in self.sources)
+        return f"{_shorter(self.data)} {self.split}" if self.split else self.data
+
+
+def _shorter(path: str) -> str:
+    """A path below the working folder, without it."""
+    relative = os.path.relpath(path) if os.path.isabs(path) else path
+    return min(path, relative, key=len)
 
 
 class Texts:
     """The text for each of several runs.
 
     Args:
-        on: A split's name, or raw text as `lmtool tokenize` takes it; None for the test split, or the validation split
-            where there is none. A split's name always means the split: a file of that name is `./test`.
+        on: A split's name, raw text as `lmtool tokenize` takes it, or a dataset; None for the test split, or the
+            validation split where there is none. A split's name always means the split; a file may be `./test`.
         data: A dataset to take the split from; None for the one that a run was trained on.
         scratch: A folder for ids of raw text, which the caller removes.
         registry: Where readers and tokenizers are looked up.
@@ -61,6 +78,8 @@ class Texts:
         registry: Registry,
         progress: Callable[[str, float], None] = lambda phase, fraction: None,
     ) -> None:
+        if data is None and on is not None and (Path(on) / RECORD).is_file():
+            on, data = None, on
         if data is not None and on is not None and on not in SPLITS:
             raise UsageError(f"--data {data} is a dataset, so --on must be one of {', '.join(SPLITS)}, got {on}")
         self._on, self._data = on, data
@@ -78,15 +97,17 @@ class Texts:
         tokenizer = run.tokenizer.fingerprint
         if tokenizer not in self._encoded:
             self._encoded[tokenizer] = self._encode(self._on, run)
-        return Text(self._encoded[tokenizer].split("test"), self._on, None, chosen=True)
+        return Text(self._encoded[tokenizer].split("test"), self._on, None, (self._on,), chosen=True)
 
     def _split(self, run: Run) -> Text:
         dataset = self._dataset(run)
         name = self._on or _default_split(dataset)
-        return Text(dataset.split(name), str(dataset.path), name, chosen=self._on is not None)
+        split = dataset.split(name)
+        sources = tuple(str(source["name"]) for source in dataset.record["splits"][name]["sources"])
+        return Text(split, str(dataset.path), name, sources, chosen=self._on is not None)
 
     def _dataset(self, run: Run) -> Dataset:
-        hint = "`--on FILE` evaluates on a text, `--data DATASET` on a split of another dataset"
+        hint = "`--on FILE` evaluates on a text, `--data DATASET` on another dataset"
         if self._data is None and run.dataset_path is None:
             path = run.record["dataset"]["path"]
             raise DataError(f"the dataset that {run.path} was trained on is not there any more: {path}", hint)
@@ -115,8 +136,6 @@ def _default_split(dataset: Dataset) -> str:
 
 def _check_source(source: str) -> None:
     """A word that is no file is more likely a split's name gone wrong."""
-    if Path(source).is_dir() and (Path(source) / "dataset.json").is_file():
-        raise DataError(f"{source} is a dataset, not a text", hint=f"`--data {source}` evaluates on its test split")
     if re.fullmatch(r"\w+", source) and not Path(source).exists():
         raise DataError(f"no split and no file '{source}'{did_you_mean(source, SPLITS)}; splits: {', '.join(SPLITS)}")
 

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
+    from rich.text import Text as RichText
 
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
     from lmtool.evaluation_text import Text
 
 SCHEMA = 1
-BEST = " *"
+BEST = "* "
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def _result_to_json(result: Result) -> dict[str, Any]:
         "model": result.model,
         "data": result.text.data,
         "split": result.text.split,
+        "sources": list(result.text.sources),
         "tokenizer": {
             "name": result.tokenizer_name,
             "unit": result.tokenizer.unit,
@@ -102,18 +104,32 @@ def table(results: Sequence[Result]) -> Table:
     from rich import box
     from rich.table import Table
 
+    figures = [(name, [_cell(*cell) for cell in _cells(results, name)]) for name in _shown_names(results)]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     made.add_column("", no_wrap=True)
-    for result in results:
-        made.add_column(result.run, justify="right", overflow="fold")
+    for column, result in enumerate(results):
+        # Names may be folded where the terminal is narrow; figures may not.
+        widest = max((len(cells[column]) for _, cells in figures), default=1)
+        made.add_column(result.run, justify="right", overflow="fold", min_width=widest)
     for label, values in _facts(results):
         made.add_row(label, *values)
     made.add_section()
-    names = dict.fromkeys(name for result in results for name in result.evaluation.metrics)
-    for name in names:
-        best = best_of(results, name)
-        made.add_row(name, *(_cell(result.evaluation.metrics.get(name), i in best) for i, result in enumerate(results)))
+    for name, cells in figures:
+        made.add_row(name, *cells)
     return made
+
+
+def _shown_names(results: Sequence[Result]) -> list[str]:
+    """Metrics in order, without those that repeat others because no token is unknown."""
+    names = dict.fromkeys(name for result in results for name in result.evaluation.metrics)
+    if any(result.counts["unknown_tokens"] for result in results):
+        return list(names)
+    return [name for name in names if not name.endswith("_without_oov")]
+
+
+def _cells(results: Sequence[Result], name: str) -> list[tuple[Metric | None, bool]]:
+    best = best_of(results, name)
+    return [(result.evaluation.metrics.get(name), i in best) for i, result in enumerate(results)]
 
 
 def legend(results: Sequence[Result]) -> list[str]:
@@ -131,7 +147,7 @@ def _facts(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
     return [
         ("model", [result.model for result in results]),
         ("tokenizer", [f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids" for result in results]),
-        ("text", [" ".join(filter(None, [result.text.data, result.text.split])) for result in results]),
+        ("text", [result.text.name for result in results]),
         ("state", [_state(result.evaluation) for result in results]),
         *((name, [f"{result.counts[name]:,}" for result in results]) for name in ("tokens", "words", "bytes")),
     ]
@@ -141,16 +157,16 @@ def _state(evaluation: Evaluation) -> str:
     return f"carried, {evaluation.streams} streams" if evaluation.carried else "per line"
 
 
-def _cell(metric: Metric | None, best: bool) -> Any:
+def _cell(metric: Metric | None, best: bool) -> RichText:
     from rich.text import Text
 
     if metric is None:
-        return "–"
+        return Text("–")
     places = _places(metric.value)
     value = f"{metric.value:.{places}f}" if places is not None else f"{metric.value:.4g}"
     error = "" if metric.stderr is None or places is None else f" ± {metric.stderr:.{places}f}"
-    mark = BEST if best else " " * len(BEST)
-    return Text(f"{'≥ ' if metric.lower_bound else ''}{value}{error}{mark}", style="bold" if best else "")
+    signs = f"{BEST if best else ''}{'≥ ' if metric.lower_bound else ''}"
+    return Text(f"{signs}{value}{error}", style="bold" if best else "")
 
 
 def _places(value: float) -> int | None:

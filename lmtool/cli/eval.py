@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lmtool.report import Result
     from lmtool.run import Run
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
@@ -52,6 +53,8 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="lmtool-eval-") as scratch, terminal.progress() as progress:
         texts = Texts(on, data, scratch=Path(scratch), registry=registry, progress=progress.update)
         results = [_result(run, config, texts, progress) for run, config in zip(opened, configs, strict=True)]
+    for split in dict.fromkeys(one.text.split for one in results if not one.text.chosen):
+        terminal.say(f"evaluated on the {split} split; `--on SPLIT|FILE` takes another text")
     if as_json:
         terminal.answer_json(report.to_json(results))
     else:
@@ -64,9 +67,9 @@ def _evaluation_config(run: Run, overrides: list[str]) -> EvaluationConfig:
 
     raw = Raw({"evaluation": run.config.get("evaluation", {})}, source=str(run.path / "config.toml"))
     apply_overrides(raw, overrides)
-    for name in raw.values:
-        if name != "evaluation":
-            raise ConfigError(f"{raw.where(name)}eval has no use for it; it takes evaluation.KEY=VALUE")
+    for key, origin in raw.origins.items():
+        if not key.startswith("evaluation."):
+            raise ConfigError(f"{origin}: eval has no use for it; it takes evaluation.KEY=VALUE")
     config: EvaluationConfig = core_section(raw, "evaluation")
     return config
 
@@ -76,8 +79,6 @@ def _result(run: Run, config: EvaluationConfig, texts: Texts, progress: terminal
     from lmtool.report import Result
 
     text = texts.of(run)
-    if not text.chosen:
-        terminal.say(f"evaluating {run.path} on the {text.split} split of {text.data}")
     evaluation = evaluate(
         load_model(run),
         text.ids,
@@ -96,8 +97,8 @@ def _show(results: Sequence[Result]) -> None:
     from lmtool import report
 
     # Off a terminal there is no width to keep to, and nobody to read colours.
-    console = Console(highlight=False)
-    wide: Any = {} if console.is_terminal else {"width": 10_000}
-    console.print(report.table(results), **wide)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    console.print(report.table(results))
+    console.print()
     for line in report.legend(results):
         console.print(line, style="dim")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lmtool.generation import Sample
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from lmtool.cli import terminal
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 LIBRARIES = (
     "jax",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lmtool.api import LanguageModel, Tokenizer
     from lmtool.scoring import LineScore
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 COLUMNS = ("nats", "tokens", "perplexity", "unknown")
 

@@ -1,0 +1,32 @@
+"""Small trained runs that the tests of `eval`, `score` and `generate` use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmtool.testing.corpus import tiny_dataset
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `test.txt`, datasets `word-dataset` and `char-dataset`, and runs `words`, `chars` and `lstm`.
+
+    Never written to. `words` and `chars` are n-gram models, `lstm` a stateful network over the words.
+    """
+    folder = tmp_path_factory.mktemp("tiny")
+    for tokenizer in ("word", "char"):
+        tiny_dataset(folder, tokenizer)
+
+    def train(model: str, tokenizer: str, run: str, *settings: str) -> None:
+        options = [word for setting in settings for word in ("--set", setting)]
+        arguments = ["train", "--model", model, "--data", f"{tokenizer}-dataset", "-o", run, *options]
+        subprocess.run([sys.executable, "-m", "lmtool", "-q", *arguments], cwd=folder, check=True, capture_output=True)
+
+    train("ngram", "word", "words", "model.order=3")
+    train("ngram", "char", "chars", "model.order=4")
+    train("lstm", "word", "lstm", "model.hidden_size=8", "training.max_steps=60", "training.batch_size=4")
+    return folder

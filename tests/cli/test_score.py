@@ -1,0 +1,117 @@
+"""`lmtool score`: a filter that answers line by line."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+
+def columns(done):
+    assert done.code == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_each_line_gets_its_nats_tokens_and_perplexity(lmtool, tiny):
+    done = lmtool("score", tiny / "words", "--header", input="The old clerk sold two grey geese .\n\nzebra\n")
+
+    header, *rows = columns(done)
+    assert header == ["nats", "tokens", "perplexity", "unknown"]
+    # eight words and the end; the end alone; an unknown word and the end
+    assert [(int(tokens), int(unknown)) for _, tokens, _, unknown in rows] == [(9, 0), (1, 0), (2, 1)]
+    for nats, tokens, perplexity, _ in rows:
+        assert float(perplexity) == pytest.approx(math.exp(float(nats) / int(tokens)), rel=1e-5)
+
+
+def test_line_ends_of_other_systems_and_a_missing_last_one_change_nothing(lmtool, tiny):
+    expected = columns(lmtool("score", tiny / "words", input="The clock .\nThe lamp .\n"))
+
+    assert columns(lmtool("score", tiny / "words", "-", input="The clock .\r\nThe lamp .")) == expected
+    (lmtool.cwd / "text.txt").write_text("The clock .\r\nThe lamp .")
+    assert columns(lmtool("score", tiny / "words", "text.txt")) == expected
+
+
+def test_order_is_kept_and_batches_change_nothing(lmtool, tiny):
+    lines = (tiny / "test.txt").read_text().splitlines()
+    shuffled = sorted(lines, key=lambda line: line[::-1])
+
+    together = columns(lmtool("score", tiny / "lstm", input="\n".join(shuffled)))
+    (alone,) = columns(lmtool("score", tiny / "lstm", input=shuffled[1]))
+
+    assert [int(row[1]) for row in together] == [len(line.split()) + 1 for line in shuffled]
+    assert float(alone[0]) == pytest.approx(float(together[1][0]), rel=1e-5)
+
+
+def test_no_text_gives_no_answer(lmtool, tiny):
+    done = lmtool("score", tiny / "words", input="")
+
+    assert (done.code, done.stdout) == (0, "")
+
+
+def test_json_lines_hold_the_text_and_if_wanted_its_tokens(lmtool, tiny):
+    done = lmtool("score", tiny / "words", "--json", "--tokens", input="The clock\n")
+
+    score = json.loads(done.stdout)
+    assert (score["text"], score["tokens"], score["unknown"]) == ("The clock", 3, 0)
+    # two words and the end; nine bytes and the end
+    assert score["word_perplexity"] == pytest.approx(math.exp(score["nats"] / 3))
+    assert score["bits_per_byte"] == pytest.approx(score["nats"] / math.log(2) / 10)
+    assert [one["token"] for one in score["token_scores"][:2]] == ["The", "clock"]
+    assert sum(one["nats"] for one in score["token_scores"]) == pytest.approx(score["nats"])
+
+
+def test_carried_lines_cost_what_the_text_costs_in_one_stream(lmtool, tiny):
+    text = (tiny / "test.txt").read_text()
+
+    carried = columns(lmtool("score", tiny / "lstm", "--context", "carry", input=text))
+    alone = columns(lmtool("score", tiny / "lstm", input=text))
+    whole = lmtool("eval", tiny / "lstm", "--json", "--set", "evaluation.batch_size=1").json["results"][0]
+
+    nats = [float(row[0]) for row in carried]
+    assert sum(nats) == pytest.approx(whole["metrics"]["nats"]["value"], rel=1e-5)
+    assert nats[0] == pytest.approx(float(alone[0][0]), rel=1e-5)
+    assert nats != pytest.approx([float(row[0]) for row in alone], rel=1e-6)
+
+
+def test_an_answer_comes_before_the_next_line_is_asked(tiny):
+    command = [sys.executable, "-m", "lmtool", "score", str(tiny / "words")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        for line in ("The clock\n", "a letter from the coast\n"):
+            process.stdin.write(line)
+            assert process.stdout.readline().split("\t")[1] == str(len(line.split()) + 1)
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+def test_a_reader_that_has_enough_ends_it_in_silence(tiny):
+    command = f"yes The old clerk | {sys.executable} -m lmtool score {tiny / 'words'} | head -n 2"
+
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60)
+
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--context", "all"], "--context must be line or carry, got all"),
+        (["--tokens"], "--tokens has no columns; it needs --json"),
+        (["--json", "--header"], "--header names columns"),
+    ],
+)
+def test_options_that_do_not_go_together_are_usage_errors(lmtool, tiny, options, message):
+    done = lmtool("score", tiny / "words", *options)
+
+    assert (done.code, done.stdout) == (2, "")
+    assert message in done.stderr
+
+
+def test_carrying_nothing_is_said(lmtool, tiny):
+    done = lmtool("score", tiny / "words", "--context", "carry", input="The clock\n")
+
+    assert len(columns(done)) == 1
+    assert "starts each line anew" in done.stderr
