@@ -198,6 +198,7 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
     from_dataset = core["data"].path is not None and "tokenizer" not in raw.values
+    check_inline(core, registry)
     return RunConfig(
         **core,
         tokenizer=None if from_dataset else choose(raw, "tokenizer", registry),
@@ -233,6 +234,15 @@ def choose(raw: Raw, kind: str, registry: Registry) -> Choice:
         raise ConfigError(f"{raw.where(f'{kind}.name')}{kind}.name must be a string, got {name!r}")
     found = registry.find(kind, name)
     return Choice(kind, name, _validate(found.config_class(), raw, kind, section), found)
+
+
+def check_inline(core: Mapping[str, Any], registry: Registry) -> None:
+    """Raise for a component inside a core section that is unknown or has wrong settings."""
+    choose_inline("step", core["training"].step, registry, "training.step")
+    for setting in core["training"].trackers:
+        choose_inline("tracker", setting, registry, "training.trackers")
+    for setting in core["evaluation"].evaluators:
+        choose_inline("evaluator", setting, registry, "evaluation.evaluators")
 
 
 def choose_inline(kind: str, setting: str | Mapping[str, Any], registry: Registry, where: str) -> Choice:

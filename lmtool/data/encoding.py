@@ -46,7 +46,7 @@ class Encoded(NamedTuple):
     """int64: for each document that ends here, the offset in `ids` behind its last id."""
 
 
-def blocks(records: Iterable[Record], size: int = BLOCK_CHARS) -> Iterator[Block]:
+def blocks(records: Iterable[Record], size: int) -> Iterator[Block]:
     """Records in blocks of at least `size` characters, but for the last."""
     texts: list[str] = []
     ends: list[int] = []
@@ -84,7 +84,7 @@ def encode(tokenizer: Tokenizer, records: Iterable[Record], *, processes: int | 
         processes: That encode a large text; by default, one for each core that this process may use.
     """
     processes = available_cores() if processes is None else processes
-    waiting = blocks(records)
+    waiting = blocks(records, BLOCK_CHARS)
     small = list(islice(waiting, SMALL)) if processes > 1 else []
     if len(small) < SMALL:
         yield from (encode_block(tokenizer, block) for block in chain(small, waiting))

@@ -86,4 +86,13 @@ def decode(data: bytes, name: str, line: int, offset: int) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-__all__ = ["BLOCK", "decode", "read_blocks"]
+def in_pieces(text: str, size: int = BLOCK) -> Iterator[tuple[str, bool]]:
+    """A document's text in pieces of whole lines, about `size` characters each, and whether it is the last one."""
+    start = 0
+    while (end := text.find("\n", start + size)) >= 0:
+        yield text[start:end], False
+        start = end + 1
+    yield text[start:], True
+
+
+__all__ = ["BLOCK", "decode", "in_pieces", "read_blocks"]

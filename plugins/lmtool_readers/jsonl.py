@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lmtool.api import Record
-from lmtool.data.text import read_blocks
+from lmtool.data.text import in_pieces, read_blocks
 from lmtool.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class JsonLinesReader:
             for line in block[:-1].split("\n"):
                 number += 1
                 if line.strip():
-                    yield self._record(line, f"{source}:{number}")
+                    yield from self._records(line, f"{source}:{number}")
 
-    def _record(self, line: str, where: str) -> Record:
+    def _records(self, line: str, where: str) -> Iterator[Record]:
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -37,7 +37,8 @@ class JsonLinesReader:
         if not isinstance(fields, dict):
             raise DataError(f"{where}: must be an object, got {line[:40]}")
         text = self._text(fields, where)
-        return Record(text, fields=fields)
+        for piece, last in in_pieces(text):
+            yield Record(piece, last, fields)
 
     def _text(self, fields: dict[str, Any], where: str) -> str:
         if self.field not in fields:

@@ -34,6 +34,7 @@ class BPETokenizer:
         text: The contents of a `tokenizer.json`.
         eos: The special token that stands for the end of a line; None to look for it, and to add one at the end of the
             vocabulary if there is none.
+        where: The file's name, for messages.
 
     Raises:
         DataError: if the library does not take the file, or it has no such token.
@@ -41,8 +42,8 @@ class BPETokenizer:
 
     unit: Literal["subword"] = "subword"
 
-    def __init__(self, text: str, eos: str | None = None) -> None:
-        self._model = _parse(text)
+    def __init__(self, text: str, eos: str | None = None, where: str = FILE) -> None:
+        self._model = _parse(text, where)
         self.eos = eos or _find_eos(self._model)
         if self.eos is None:
             self.eos = _new_name(self._model)
@@ -50,7 +51,7 @@ class BPETokenizer:
             text = self._model.to_str()
         self.text = text
         if self._model.token_to_id(self.eos) is None or _is_spelt(self._model, self.eos):
-            raise DataError(f"'{self.eos}' is no special token of the tokenizer", hint="leave `tokenizer.eos` out")
+            raise DataError(f"'{self.eos}' is no special token of {where}", hint="leave `tokenizer.eos` out")
         ids = self._model.get_vocab(with_added_tokens=True).values()
         self.vocab_size: int = max(ids) + 1
         self.eos_id: int = self._model.token_to_id(self.eos)
@@ -60,7 +61,7 @@ class BPETokenizer:
     @classmethod
     def train(cls, lines: Iterable[str], config: BPEConfig) -> BPETokenizer:
         if config.file is not None:
-            return cls(_read(Path(config.file)), config.eos)
+            return cls(_read(Path(config.file)), config.eos, config.file)
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
         model = tokenizers.Tokenizer(models.BPE())
@@ -117,7 +118,8 @@ class BPETokenizer:
     @classmethod
     def load(cls, folder: Path) -> BPETokenizer:
         try:
-            return cls(_read(folder / FILE), json.loads(_read(folder / SETTINGS))["eos"])
+            eos = json.loads(_read(folder / SETTINGS))["eos"]
+            return cls(_read(folder / FILE), eos, str(folder / FILE))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder / SETTINGS} is damaged: {error}") from None
 
@@ -140,11 +142,11 @@ def _read(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error}") from None
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, where: str) -> Any:
     try:
         model = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises nothing narrower
-        raise DataError(f"not a tokenizer.json that the tokenizers library takes: {error}") from None
+        raise DataError(f"{where} is no tokenizer.json that the library 'tokenizers' takes: {error}") from None
     model.no_truncation()
     model.no_padding()
     model.encode_special_tokens = True

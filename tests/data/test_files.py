@@ -1,0 +1,112 @@
+"""What appears on disk appears whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from lmtool.errors import DataError
+from lmtool.files import atomic_folder, lock, write_atomic
+
+
+def dead_process() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_folder_appears_at_the_end_or_not_at_all(tmp_path):
+    with atomic_folder(tmp_path / "new") as folder:
+        (folder / "file").write_text("x")
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "file").read_text() == "x"
+
+    def fail(error):
+        with atomic_folder(tmp_path / "other") as folder:
+            (folder / "file").write_text("x")
+            raise error
+
+    for error in (RuntimeError, KeyboardInterrupt):
+        with pytest.raises(error):
+            fail(error)
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_what_is_there_is_only_replaced_if_that_is_wanted(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "old").write_text("x")
+
+    with (
+        pytest.raises(DataError, match=r"cannot write .*there: directory not empty"),
+        atomic_folder(tmp_path / "there"),
+    ):
+        pass
+    assert os.listdir(tmp_path / "there") == ["old"]
+
+    with atomic_folder(tmp_path / "there", replace=True) as folder:
+        (folder / "new").write_text("x")
+    assert os.listdir(tmp_path / "there") == ["new"]
+    assert os.listdir(tmp_path) == ["there"]
+
+
+def test_an_empty_folder_is_used(tmp_path):
+    (tmp_path / "there").mkdir()
+
+    with atomic_folder(tmp_path / "there") as folder:
+        (folder / "new").write_text("x")
+
+    assert os.listdir(tmp_path / "there") == ["new"]
+
+
+def test_leftovers_of_killed_processes_are_removed_those_of_living_ones_are_not(tmp_path):
+    with atomic_folder(tmp_path / "new") as folder:
+        prefix = folder.name.removesuffix(f"{os.getpid()}.tmp")
+    dead, living = tmp_path / f"{prefix}{dead_process()}.tmp", tmp_path / f"{prefix}{os.getppid()}.tmp"
+    dead.mkdir()
+    living.mkdir()
+
+    with atomic_folder(tmp_path / "new", replace=True):
+        pass
+
+    assert not dead.exists()
+    assert living.exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_line_with_a_hint(tmp_path, number):
+    def fill():
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(DataError, match=r"^cannot write .*new: ") as caught, atomic_folder(tmp_path / "new"):
+        fill()
+
+    assert "free some space" in str(caught.value.hint)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_is_written_whole_and_leaves_nothing_else(tmp_path):
+    write_atomic(tmp_path / "a", "one")
+    write_atomic(tmp_path / "a", b"two")
+
+    assert (tmp_path / "a").read_text() == "two"
+    with pytest.raises(DataError, match="cannot write"):
+        write_atomic(tmp_path / "no-folder" / "a", "x")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_lock_keeps_others_out_until_it_is_left(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from lmtool.files import lock\nwith lock(Path(sys.argv[1])): print('in')"
+    )
+    with lock(tmp_path / "lock"):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=1)
+
+    assert other.communicate(timeout=20)[0] == "in\n"
