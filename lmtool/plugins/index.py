@@ -114,9 +114,10 @@ def _write(path: Path, index: dict[str, Report]) -> None:
     """Best effort: a read-only home only costs a second look."""
     import contextlib
 
+    from lmtool.errors import DataError
+    from lmtool.files import write_atomic
+
     text = json.dumps({key: report.to_json() for key, report in index.items()})
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(DataError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{os.getpid()}.tmp")
-        scratch.write_text(text)
-        scratch.replace(path)
+        write_atomic(path, text)
