@@ -67,3 +67,19 @@ def test_every_option_is_documented():
     missing = [f"{path} {option}" for path, option in options(get_command(app)) if option not in sections.get(path, "")]
 
     assert missing == []
+
+
+def test_every_setting_of_the_core_is_documented():
+    from lmtool.config import CORE_SECTIONS
+
+    text = (ROOT / "docs/reference/config.md").read_text()
+    sections = dict(re.findall(r"^## `\[(\w+)\]`\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
+
+    missing = [
+        f"{name}.{key}"
+        for name, schema in CORE_SECTIONS.items()
+        for key in schema.model_fields
+        if f"`{key}`" not in sections[name]
+    ]
+
+    assert missing == []
