@@ -15,9 +15,18 @@ FALLBACK: Discounts = (0.5, 1.0, 1.5)
 """Used where the closed form is undefined; the same as `lmplz --discount_fallback`."""
 
 
-def counts_of_counts(counts: np.ndarray) -> np.ndarray:
-    """int64 [5]: how many n-grams have count 0 (never asked for), 1, 2, 3 and 4."""
-    return np.bincount(counts[counts < 5], minlength=5)
+def counts_of_counts(counts: np.ndarray, correction: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """int64 [5]: how many n-grams have count 0 (never asked for), 1, 2, 3 and 4.
+
+    Args:
+        counts: int [M].
+        correction: One n-gram is taken out of the first count and put into the second.
+    """
+    n = np.bincount(counts[counts < 5], minlength=5)
+    for count, step in zip(correction, (-1, 1), strict=True):
+        if count < 5:
+            n[count] += step
+    return n
 
 
 def modified_kneser_ney(n: np.ndarray) -> Discounts | None:

@@ -16,7 +16,6 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +23,13 @@ import numpy as np
 from lmtool_ngram.discounts import FALLBACK, Discounts, counts_of_counts, discount, modified_kneser_ney
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lmtool_ngram.counting import Counts
+
+
+BLOCK = 1 << 20
+"""N-grams that are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Estimates:
 
 
 def estimate(
-    levels: Iterable[Counts], *, vocab_size: int, corrections: Iterable[tuple[int, int]] = ()
+    levels: Iterable[Counts], *, vocab_size: int, corrections: Sequence[tuple[int, int]] = ()
 ) -> Iterator[Estimates]:
     """The smoothed probabilities of order 1, 2, …; no more than two orders' counts are held at once.
 
@@ -55,13 +58,13 @@ def estimate(
         corrections: From `lmplz_corrections`, or none.
     """
     lower = np.full(1, 1 / vocab_size)
-    for (level, adjusted), correction in zip_longest(_adjusted(levels), corrections):
-        n = counts_of_counts(adjusted)
-        for count, step in zip(correction or (), (-1, 1), strict=False):
-            n[min(count, 4)] += step if count < 5 else 0
-        estimates = _interpolate(level, adjusted, lower, modified_kneser_ney(n))
-        lower = estimates.probs
-        yield estimates
+    for n, (level, adjusted) in enumerate(_adjusted(levels)):
+        discounts = modified_kneser_ney(counts_of_counts(adjusted, *corrections[n : n + 1]))
+        probs, backoffs = _interpolate(level, adjusted, lower, discounts or FALLBACK)
+        is_fallback = discounts is None and len(level) > 0
+        yield Estimates(level.words, level.parents, probs, backoffs, discounts or FALLBACK, is_fallback)
+        lower = probs
+        del level, adjusted, probs, backoffs  # they would live on while the next order is counted
 
 
 def _adjusted(levels: Iterable[Counts]) -> Iterator[tuple[Counts, np.ndarray]]:
@@ -76,19 +79,28 @@ def _adjusted(levels: Iterable[Counts]) -> Iterator[tuple[Counts, np.ndarray]]:
 
 
 def _continuation_counts(below: Counts, above: Counts) -> np.ndarray:
-    """int64: in how many different n+1-grams each n-gram is the suffix; the plain count at the start of a line."""
-    adjusted = np.bincount(above.suffixes, minlength=len(below))
+    """int: in how many different n+1-grams each n-gram is the suffix; its plain count if it starts a line."""
+    adjusted = np.bincount(above.suffixes, minlength=len(below)).astype(below.counts.dtype)
     adjusted[below.line_starts] = below.counts[below.line_starts]
     return adjusted
 
 
-def _interpolate(level: Counts, adjusted: np.ndarray, lower: np.ndarray, discounts: Discounts | None) -> Estimates:
-    taken = discount(adjusted, discounts or FALLBACK)
-    totals = np.bincount(level.parents, weights=adjusted, minlength=len(lower))
-    backoffs = np.bincount(level.parents, weights=taken, minlength=len(lower))
-    np.divide(backoffs, totals, out=backoffs, where=totals > 0)
-    backoffs[totals == 0] = 1.0
-    probs = (adjusted - taken) / totals[level.parents]
-    probs += backoffs[level.parents] * lower[level.suffixes]
-    is_fallback = discounts is None and len(level) > 0
-    return Estimates(level.words, level.parents, probs, backoffs, discounts or FALLBACK, is_fallback)
+def _interpolate(
+    level: Counts, adjusted: np.ndarray, lower: np.ndarray, discounts: Discounts
+) -> tuple[np.ndarray, ...]:
+    """Probabilities [M] and back-offs [M of the order below], in blocks, so that only results take memory."""
+    totals, backoffs, probs = np.zeros(len(lower)), np.zeros(len(lower)), np.empty(len(level))
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(level), BLOCK)]
+    for block in blocks:
+        parents = level.parents[block]
+        contexts = slice(parents[0], parents[-1] + 1)
+        totals[contexts] += np.bincount(parents - parents[0], adjusted[block])
+        backoffs[contexts] += np.bincount(parents - parents[0], discount(adjusted[block], discounts))
+    is_context = totals > 0
+    np.divide(backoffs, totals, out=backoffs, where=is_context)
+    backoffs[~is_context] = 1.0
+    for block in blocks:
+        parents, counts = level.parents[block], adjusted[block]
+        probs[block] = (counts - discount(counts, discounts)) / totals[parents]
+        probs[block] += backoffs[parents] * lower[level.suffixes[block]]
+    return probs, backoffs

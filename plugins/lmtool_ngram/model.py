@@ -109,7 +109,7 @@ def fit_ids(
     progress: Callable[[str, float], None] = lambda phase, fraction: None,
 ) -> NgramLanguageModel:
     """A model of a stream of ids, int [N], N at least 1, each line ended by `eos_id`."""
-    corrections = lmplz_corrections(np.concatenate([[eos_id], ids]), order, eos_id)
+    corrections = list(lmplz_corrections(np.concatenate([[eos_id], ids], dtype=np.int32), order, eos_id))
     counts = count_ngrams(ids, order, eos_id=eos_id, vocab_size=vocab_size)
     settings: dict[str, Any] = {
         "order": order,
@@ -129,12 +129,13 @@ def _watch(
     """Hand the estimates on, noting discounts, reporting progress."""
     progress("counting", 0.0)
     fallbacks = []
-    for n, estimates_of_order in enumerate(estimates, start=1):
-        settings["discounts"].append(list(estimates_of_order.discounts))
-        if estimates_of_order.is_fallback:
+    for n, one in enumerate(estimates, start=1):
+        settings["discounts"].append(list(one.discounts))
+        if one.is_fallback:
             fallbacks.append(str(n))
         progress(f"order {n}", n / order)
-        yield estimates_of_order
+        yield one
+        del one  # its arrays would live on while the next order is estimated
     if fallbacks:
         logger.warning(
             "discounts of order %s cannot be estimated from so small or regular a text; %s are used instead",

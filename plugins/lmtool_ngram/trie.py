@@ -22,7 +22,7 @@ class Level:
     """The n-grams of one order; M of them. At order 1 these are all V words, each in the place of its id."""
 
     words: np.ndarray
-    """uint16 or uint32 [M]."""
+    """uint16 or int32 [M]."""
     starts: np.ndarray
     """uint32 or int64 [M of the order below + 1]; [0, V] at order 1."""
     log_probs: np.ndarray
@@ -63,13 +63,14 @@ class Level:
 
 def pack(estimates: Iterable[Estimates], vocab_size: int) -> Iterator[Level]:
     """Smoothed probabilities as tables, order by order; each order's back-offs come with the order above it."""
-    word_type = np.uint16 if vocab_size <= 1 << 16 else np.uint32
+    word_type = np.uint16 if vocab_size <= 1 << 16 else np.int32
     below: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     for order in estimates:
         if below is not None:
             yield Level(*below, _log32(order.context_backoffs))
         starts = _starts(order.parents, len(order.context_backoffs))
-        below = order.words.astype(word_type), starts, _log32(order.probs)
+        below = order.words.astype(word_type, copy=False), starts, _log32(order.probs)
+        del order  # its arrays would live on while the next order is estimated
     if below is not None:
         yield Level(*below, np.zeros(0, dtype=np.float32))
 
@@ -82,5 +83,6 @@ def _starts(parents: np.ndarray, num_parents: int) -> np.ndarray:
 
 
 def _log32(values: np.ndarray) -> np.ndarray:
-    logs: np.ndarray = np.log(values).astype(np.float32)
+    logs = np.empty(len(values), dtype=np.float32)
+    np.log(values, out=logs, casting="same_kind")  # in float64, rounded once
     return logs
