@@ -121,7 +121,8 @@ def table(results: Sequence[Result]) -> Table:
 
 def _shown_names(results: Sequence[Result]) -> list[str]:
     """Metrics in order, without those that repeat others because no token is unknown."""
-    names = dict.fromkeys(name for result in results for name in result.evaluation.metrics)
+    most_first = sorted((result.evaluation.metrics for result in results), key=len, reverse=True)
+    names = dict.fromkeys(name for metrics in most_first for name in metrics)
     if any(result.counts["unknown_tokens"] for result in results):
         return list(names)
     return [name for name in names if not name.endswith("_without_oov")]
@@ -162,33 +163,41 @@ def _cell(metric: Metric | None, best: bool) -> RichText:
 
     if metric is None:
         return Text("–")
-    places = _places(metric.value)
-    value = f"{metric.value:.{places}f}" if places is not None else f"{metric.value:.4g}"
-    error = "" if metric.stderr is None or places is None else f" ± {metric.stderr:.{places}f}"
+    form = _format(metric.value)
+    value = form.format(metric.value)
+    error = "" if metric.stderr is None else f" ± {form.format(metric.stderr)}"
     signs = f"{BEST if best else ''}{'≥ ' if metric.lower_bound else ''}"
     return Text(f"{signs}{value}{error}", style="bold" if best else "")
 
 
-def _places(value: float) -> int | None:
-    """Decimals for five digits or so; None to leave fixed point for numbers that are too large or too small for it."""
-    if not math.isfinite(value) or abs(value) >= 1e9 or 0 < abs(value) < 1e-4:
-        return None
-    return 2 if abs(value) >= 100 else 3 if abs(value) >= 10 else 4
+def _format(value: float) -> str:
+    """Five digits or so; powers of ten only for what is too large or too small without."""
+    size = abs(value)
+    if not math.isfinite(size) or size >= 1e9 or 0 < size < 1e-4:
+        return "{:.3e}"
+    places = 2 if size >= 100 else 3 if size >= 10 else 4
+    return f"{{:.{places}f}}"
 
 
 def best_of(results: Sequence[Result], name: str) -> set[int]:
-    """Indices of the results with the best value of a metric; none where values cannot be compared.
+    """Indices of the results with the best value of a metric, one text at a time; none where values do not compare.
 
-    All must be of the same text. Per-token figures, and lower bounds, compare between runs of the same tokenizer only.
+    Per-token figures, those without unknown words, and lower bounds compare between runs of the same tokenizer only.
     """
-    metrics = [result.evaluation.metrics.get(name) for result in results]
-    if len(results) < 2 or not name.startswith(("token_perplexity", "word_perplexity", "bits_per_byte")):
+    if not name.startswith(("token_perplexity", "word_perplexity", "bits_per_byte")):
         return set()
-    known = [metric for metric in metrics if metric is not None]
-    same_text = len({result.text_key for result in results}) == 1
-    same_tokenizer = len({result.tokenizer.fingerprint for result in results}) == 1
-    depends = name.startswith("token_") or name.endswith("_without_oov") or any(one.lower_bound for one in known)
-    if len(known) < len(results) or not same_text or (depends and not same_tokenizer):
-        return set()
-    best = min(metric.value for metric in known)
-    return {i for i, metric in enumerate(known) if metric.value == best and math.isfinite(best)}
+    by_text: dict[tuple[int, ...], list[int]] = {}
+    for i, result in enumerate(results):
+        if name in result.evaluation.metrics:
+            by_text.setdefault(result.text_key, []).append(i)
+    return {i for indices in by_text.values() for i in _best_of_one_text(results, indices, name)}
+
+
+def _best_of_one_text(results: Sequence[Result], indices: list[int], name: str) -> list[int]:
+    metrics = {i: results[i].evaluation.metrics[name] for i in indices}
+    same_tokenizer = len({results[i].tokenizer.fingerprint for i in indices}) == 1
+    depends = name.startswith("token_") or name.endswith("_without_oov") or any(m.lower_bound for m in metrics.values())
+    if len(indices) < 2 or (depends and not same_tokenizer):
+        return []
+    best = min(metric.value for metric in metrics.values())
+    return [i for i, metric in metrics.items() if metric.value == best and math.isfinite(best)]

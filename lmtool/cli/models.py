@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lmtool.cli import terminal
+from lmtool.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,9 @@ def load_model(run: Run) -> LanguageModel:
 
         prepare_jax()
     model = run.language_model()
+    if model.vocab_size != run.tokenizer.vocab_size:
+        sizes = f"{model.vocab_size} ids, its tokenizer {run.tokenizer.vocab_size}"
+        raise DataError(f"{run.path} is damaged: its model has {sizes}", hint=f"remove {run.path} and train again")
     if not run.is_finished:
         terminal.warn(f"{run.path} is not finished; this is its best model so far")
     return model

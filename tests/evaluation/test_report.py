@@ -92,6 +92,14 @@ def test_nothing_is_best_among_figures_that_do_not_compare(first, second):
     assert report.best_of([first, second], name) == set()
 
 
+def test_each_text_has_its_own_best():
+    texts = [("ab", "c"), ("ab", "cc"), ("ab", "c"), ("ab", "cc"), ("abc",)]
+    results = [result(lines=lines, token_perplexity=Metric(9.0 - i, 5)) for i, lines in enumerate(texts)]
+
+    # 9 and 7 on the first text, 8 and 6 on the second, 5 alone on the third
+    assert report.best_of(results, "token_perplexity") == {2, 3}
+
+
 def test_figures_per_word_compare_across_tokenizers():
     results = [result(word_perplexity=Metric(9.0, 4)), result(letters="abcd", word_perplexity=Metric(8.0, 4))]
 
@@ -126,7 +134,7 @@ def test_figures_without_unknown_words_are_shown_where_there_are_any():
         (42.2374, "42.237"),
         (1.52101, "1.5210"),
         (0.0, "0.0000"),
-        (3e12, "3e+12"),
+        (3e12, "3.000e+12"),
         (math.inf, "inf"),
     ],
 )
