@@ -2,6 +2,7 @@
 
     checkpoints/step-00000500/
       arrays/           Orbax: parameters, optimizer state, carry, step, seed
+      arrays.json       shapes and types of those
       loop.json         step, early stopping, losses not logged yet
       SHA256SUMS
 
@@ -61,7 +62,7 @@ class Checkpoints:
         """
         path = self._path(step)
         with atomic_folder(path, replace=True) as scratch:
-            _save_arrays(scratch / "arrays", state)
+            _save_arrays(scratch, state)
             (scratch / "loop.json").write_text(json.dumps(loop, indent=2, allow_nan=False) + "\n")
             write_checksums(scratch)
         for old in self.steps()[:-KEEP_NEWEST]:
@@ -69,20 +70,30 @@ class Checkpoints:
                 shutil.rmtree(self._path(old), ignore_errors=True)
 
     def restore(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
-        """The newest undamaged checkpoint; None if there is none.
+        """The newest undamaged checkpoint; None if there never was one.
 
         Args:
             like: A state of the same structure; its arrays say shape, type and device.
+
+        Raises:
+            DataError: if every checkpoint is damaged.
         """
+        last = None
         for step in reversed(self.steps()):
-            path = self._path(step)
+            if last:
+                self._warn(f"{last.message}; going back to the checkpoint of step {step}")
             try:
-                verify_checksums(path)
-                loop = json.loads((path / "loop.json").read_bytes())
-                return _restore_arrays(path / "arrays", like), loop
+                return self._restore(self._path(step), like)
             except DataError as error:
-                self._warn(f"{error.message}; going back to the checkpoint before it")
+                last = error
+        if last:
+            raise DataError(last.message, hint="no other checkpoint is left; `--force` starts over")
         return None
+
+    def _restore(self, path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+        verify_checksums(path)
+        loop: dict[str, Any] = json.loads((path / "loop.json").read_bytes())
+        return _restore_arrays(path, like), loop
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
@@ -94,16 +105,32 @@ def _flat(state: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves if leaf.size}
 
 
+def _forms(arrays: dict[str, Any]) -> dict[str, str]:
+    return {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
+
+
 def _save_arrays(path: Path, state: Any) -> None:
+    arrays = _flat(state)
+    (path / "arrays.json").write_text(json.dumps(_forms(arrays), indent=2) + "\n")
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        checkpointer.save(path.absolute(), args=ocp.args.StandardSave(_flat(state)))
+        checkpointer.save((path / "arrays").absolute(), args=ocp.args.StandardSave(arrays))
 
 
 def _restore_arrays(path: Path, like: Any) -> Any:
-    wanted = jax.tree.map(ocp.utils.to_shape_dtype_struct, _flat(like))
+    wanted = _flat(like)
+    _check_forms(path, json.loads((path / "arrays.json").read_bytes()), _forms(wanted))
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted)
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        found = checkpointer.restore(path.absolute(), args=ocp.args.StandardRestore(wanted))
+        found = checkpointer.restore((path / "arrays").absolute(), args=ocp.args.StandardRestore(target))
     return jax.tree_util.tree_map_with_path(lambda key, leaf: found.get(jax.tree_util.keystr(key), leaf), like)
+
+
+def _check_forms(path: Path, found: dict[str, str], wanted: dict[str, str]) -> None:
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise DataError(
+                f"{path} is of another model or optimizer: state{name} is {found.get(name)}, not {wanted.get(name)}"
+            )
 
 
 __all__ = ["Checkpoints"]

@@ -106,7 +106,7 @@ def _take_steps(
     """A model that learns by gradient."""
     from lmtool.checkpoint import Checkpoints
     from lmtool.training_loop import Parts, TrainingLoop, total_steps
-    from lmtool.training_state import as_optimizer, initial_state
+    from lmtool.training_state import as_optimizer, initial_carry, initial_state
 
     training = config.training
     assert config.optimizer is not None
@@ -120,6 +120,7 @@ def _take_steps(
         task=task,
         optimizer=optimizer,
         step=step.load()(step.config, task.loss, optimizer, max_grad_norm=training.max_grad_norm),
+        new_carry=lambda: initial_carry(task),
         config=training,
         run=run,
         checkpoints=Checkpoints(run.path / "checkpoints", warn),

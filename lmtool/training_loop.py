@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from lmtool.signals import StopRequest
 
 
+MAX_LOSS = 700.0
+"""Nats per token beyond which a model is no model: the perplexity would no longer be a float."""
+
+
 class Report(Protocol):
     """Where progress is shown."""
 
@@ -67,6 +71,8 @@ class Parts:
     optimizer: Optimizer
     step: Callable[[Any, Any], tuple[Any, Any]]
     """Compiled: `(state, batch) -> (state, metrics)`."""
+    new_carry: Callable[[], Any]
+    """The carry at the start of an epoch."""
     config: TrainingConfig
     run: Run
     checkpoints: Checkpoints
@@ -117,7 +123,7 @@ class TrainingLoop:
         """Start a step, then read the metrics of the one before it while it runs."""
         step = self._dispatched
         if step % self.parts.task.steps_per_epoch == 0:
-            self.state = self.state._replace(carry=self.parts.task.initial_carry())
+            self.state = self.state._replace(carry=self.parts.new_carry())
         batch = self.parts.task.batch(step)
         if not self.clock.compiled:
             self.parts.report("compiling", step / self.total_steps)
@@ -217,7 +223,7 @@ class TrainingLoop:
                 raise _PutOff
 
         value = self.parts.validate(model, report)
-        if not math.isfinite(value):
+        if not value < MAX_LOSS:
             raise self._diverged(f"the validation loss is {value:g} at step {self.loop.step}")
         return value
 

@@ -45,13 +45,28 @@ def initial_state(task: Task, optimizer: Optimizer, seed: int) -> TrainState:
     """The state before the first step: a pure function of its arguments."""
     seed_array = jnp.asarray(np.uint32(seed % 2**32).view(np.int32))
     params = jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed_array), 0))
-    return TrainState(
+    state = TrainState(
         params=params,
         opt_state=optimizer.init(params),
         carry=task.initial_carry(),
         step=jnp.zeros((), jnp.int32),
         seed=seed_array,
     )
+    return on_device(state)
+
+
+def initial_carry(task: Task) -> Any:
+    """The carry at the start of an epoch."""
+    return on_device(task.initial_carry())
+
+
+def on_device(tree: Any) -> Any:
+    """Arrays in the form in which a step takes and gives them: anything else would be compiled for anew.
+
+    They are bound to a device, have a type of their own (weakly typed ones do not), and share no buffer, since each
+    buffer can be donated once only.
+    """
+    return jax.device_put(jax.tree.map(lambda array: jnp.array(array, array.dtype), tree), jax.local_devices()[0])
 
 
 def step_key(state: TrainState) -> Key:
@@ -93,4 +108,13 @@ def as_optimizer(made: Any) -> Optimizer:
     return DeterministicOptimizer(made)
 
 
-__all__ = ["DeterministicOptimizer", "Metrics", "TrainState", "as_optimizer", "initial_state", "step_key"]
+__all__ = [
+    "DeterministicOptimizer",
+    "Metrics",
+    "TrainState",
+    "as_optimizer",
+    "initial_carry",
+    "initial_state",
+    "on_device",
+    "step_key",
+]

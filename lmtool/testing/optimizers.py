@@ -1,0 +1,163 @@
+"""What every optimizer must do: keep its state's form, go downhill, stand still where there is nothing to do."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lmtool.checkpoint import Checkpoints
+from lmtool.training_state import as_optimizer, on_device
+
+if TYPE_CHECKING:
+    from lmtool.api import Optimizer
+    from lmtool.testing.subject import Subject
+
+STEPS = 400
+
+
+def _optimizer(subject: Subject, **changes: Any) -> Optimizer:
+    known = type(subject.config).model_fields
+    config = subject.config.model_copy(update={name: value for name, value in changes.items() if name in known})
+    return as_optimizer(subject.load()(config, total_steps=STEPS, num_data=1000))
+
+
+def _params() -> dict[str, Any]:
+    """A matrix, a vector and a scalar, none of them zero."""
+    values = {"kernel": np.full((3, 4), 0.5), "bias": np.full((4,), -0.25), "scale": np.full((), 0.75)}
+    return {name: jnp.asarray(array, jnp.float32) for name, array in values.items()}
+
+
+def _target() -> dict[str, Any]:
+    return jax.tree.map(lambda array: array + 0.5, _params())
+
+
+def _loss(params: Any) -> jax.Array:
+    """½‖θ − target‖², whose gradient is θ − target."""
+    squares = jax.tree.map(lambda mine, wanted: 0.5 * jnp.sum((mine - wanted) ** 2), params, _target())
+    return jnp.sum(jnp.stack(jax.tree.leaves(squares)))
+
+
+def _step(optimizer: Optimizer, params: Any, state: Any, key: jax.Array) -> tuple[Any, Any]:
+    grads = jax.grad(_loss)(optimizer.sample_params(params, state, key=key))
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
+
+
+def _run(optimizer: Optimizer, steps: int) -> tuple[Any, Any]:
+    step = jax.jit(lambda params, state, key: _step(optimizer, params, state, key))
+    params, state = _params(), optimizer.init(_params())
+    for number in range(steps):
+        params, state = step(params, state, jax.random.key(number))
+    return params, state
+
+
+def check_constant_state(subject: Subject) -> None:
+    """The state is a pytree of arrays whose structure, shapes and types a step does not change."""
+    optimizer = _optimizer(subject)
+    before = optimizer.init(_params())
+    _, after = _step(optimizer, _params(), before, jax.random.key(0))
+
+    not_arrays = [type(leaf).__name__ for leaf in jax.tree.leaves(before) if not isinstance(leaf, jax.Array)]
+    assert not not_arrays, f"the state holds {', '.join(not_arrays)}, not arrays alone"
+    forms = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), one) for one in (before, after)]
+    assert forms[0] == forms[1], f"a step changes the state's form from {forms[0]} to {forms[1]}"
+
+
+def check_updates_like_params(subject: Subject) -> None:
+    """Updates have the parameters' structure, shapes and types; so do sampled weights and those to evaluate."""
+    optimizer = _optimizer(subject)
+    params, state = _params(), optimizer.init(_params())
+    updates, state = optimizer.update(jax.grad(_loss)(params), state, params)
+    sampled = optimizer.sample_params(params, state, key=jax.random.key(0))
+    evaluated = optimizer.eval_params(params, state)
+
+    wanted = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params)
+    for name, tree in (("updates", updates), ("sampled weights", sampled), ("weights to evaluate", evaluated)):
+        found = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+        assert found == wanted, f"{name} have the form {found}, the parameters {wanted}"
+
+
+def check_quadratic(subject: Subject) -> None:
+    """400 steps on a quadratic half a unit away bring the loss to a tenth."""
+    optimizer = _optimizer(subject)
+    params, state = _run(optimizer, STEPS)
+    first, last = float(_loss(_params())), float(_loss(optimizer.eval_params(params, state)))
+
+    assert last < 0.1 * first, f"the loss went from {first:.4f} to {last:.4f}"
+
+
+def check_no_gradient_no_move(subject: Subject) -> None:
+    """Without gradient and without weight decay nothing moves."""
+    optimizer = _optimizer(subject, weight_decay=0.0)
+    params, state = _params(), optimizer.init(_params())
+    zeros = jax.tree.map(jnp.zeros_like, params)
+
+    for _ in range(3):
+        updates, state = optimizer.update(zeros, state, params)
+        moved = max(float(jnp.max(jnp.abs(update))) for update in jax.tree.leaves(updates))
+        assert moved == 0.0, f"a gradient of zero moves a parameter by {moved:g}"
+
+
+def check_deterministic(subject: Subject) -> None:
+    """The same steps with the same keys give the same bits."""
+    one, other = (_run(_optimizer(subject), 5) for _ in range(2))
+
+    _same_bits(one, other, "two runs with the same keys differ")
+
+
+def check_traced_once(subject: Subject) -> None:
+    """Under `jit` the update is traced once and gives what it gives without."""
+    optimizer = _optimizer(subject)
+    traces = 0
+
+    def update(grads: Any, state: Any, params: Any) -> Any:
+        nonlocal traces
+        traces += 1
+        return optimizer.update(grads, state, params)
+
+    jitted = jax.jit(update)
+    params, state = _params(), on_device(optimizer.init(_params()))
+    grads = jax.grad(_loss)(params)
+    for _ in range(3):
+        plain = optimizer.update(grads, state, params)
+        updates, state = jitted(grads, state, params)
+        for mine, theirs in zip(jax.tree.leaves(updates), jax.tree.leaves(plain[0]), strict=True):
+            assert np.allclose(mine, theirs, rtol=1e-4, atol=1e-7), "`jit` changes the update"
+    assert traces == 1, f"the update was traced {traces} times"
+
+
+def check_checkpoint(subject: Subject) -> None:
+    """A state that is saved and restored is the same to the bit, and so are the steps after it."""
+    optimizer = _optimizer(subject)
+    before = _run(optimizer, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Checkpoints(Path(folder), lambda message: None)
+        checkpoints.save(3, before, {})
+        restored = checkpoints.restore((_params(), optimizer.init(_params())))
+    assert restored is not None
+
+    _same_bits(restored[0], before, "the restored state differs")
+    key = jax.random.key(3)
+    _same_bits(_step(optimizer, *restored[0], key), _step(optimizer, *before, key), "the step after restoring differs")
+
+
+def _same_bits(one: Any, other: Any, message: str) -> None:
+    for mine, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert np.array_equal(mine, theirs), message
+
+
+CHECKS = (
+    check_constant_state,
+    check_updates_like_params,
+    check_quadratic,
+    check_no_gradient_no_move,
+    check_deterministic,
+    check_traced_once,
+    check_checkpoint,
+)

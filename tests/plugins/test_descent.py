@@ -1,0 +1,177 @@
+"""The plain gradient step to the bit, schedules by their formulas, and the properties of every optimizer."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lmtool.config import Config
+from lmtool.testing import conformance
+from lmtool.training_state import TrainState, as_optimizer
+from lmtool_descent.config import AdamWConfig, SGDConfig
+from lmtool_descent.optimizers import adamw, sgd
+from lmtool_descent.schedules import learning_rate
+from lmtool_descent.step import compile_step
+
+
+@conformance("optimizer", "sgd")
+def test_sgd_has_every_property_of_an_optimizer(check):
+    check()
+
+
+@conformance("optimizer", "sgd", config={"learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01})
+def test_sgd_with_momentum_has_every_property_of_an_optimizer(check):
+    check()
+
+
+@conformance("optimizer", "adamw", config={"learning_rate": 0.01, "schedule": "cosine", "warmup_steps": 10})
+def test_adamw_has_every_property_of_an_optimizer(check):
+    check()
+
+
+def regression(params, carry, batch, key):
+    """Mean squared error of a linear model; the carry counts steps."""
+    error = batch["x"] @ params["w"] + params["b"] - batch["y"]
+    return jnp.mean(error**2), (carry + 1, jnp.asarray(len(batch["y"])))
+
+
+@pytest.fixture
+def batches():
+    rng = np.random.default_rng(0)
+    return [{"x": rng.normal(size=(8, 3)).astype("f4"), "y": rng.normal(size=8).astype("f4")} for _ in range(5)]
+
+
+def fresh_state(optimizer):
+    params = {"w": jnp.asarray([0.1, -0.2, 0.3], "f4"), "b": jnp.asarray(0.5, "f4")}
+    step, seed = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), step, seed)
+
+
+def test_sgd_is_the_plain_gradient_step_to_the_bit(batches):
+    config = SGDConfig(learning_rate=0.05)
+    optimizer = sgd(config, total_steps=5, num_data=8)
+    step = compile_step(Config(), regression, optimizer, max_grad_norm=None)
+
+    @jax.jit
+    def by_hand(params, batch):
+        grads = jax.grad(lambda params: regression(params, 0, batch, None)[0])(params)
+        return jax.tree.map(lambda theta, grad: theta - 0.05 * grad, params, grads)
+
+    state = fresh_state(optimizer)
+    expected = fresh_state(optimizer).params
+    for batch in batches:
+        state, _ = step(state, batch)
+        expected = by_hand(expected, batch)
+
+    for mine, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_step_reports_loss_and_norm_before_the_update(batches):
+    optimizer = sgd(SGDConfig(learning_rate=0.1), total_steps=5, num_data=8)
+    step = compile_step(Config(), regression, optimizer, max_grad_norm=None)
+    state = fresh_state(optimizer)
+    loss, grads = jax.value_and_grad(lambda params: regression(params, 0, batches[0], None)[0])(state.params)
+
+    state, metrics = step(state, batches[0])
+
+    assert metrics.loss == pytest.approx(float(loss))
+    assert metrics.grad_norm == pytest.approx(float(optax.tree.norm(grads)))
+    assert metrics.num_targets == 8
+    assert (int(state.step), int(state.carry)) == (1, 1)
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.01, 1e6])
+def test_gradient_is_scaled_down_to_the_norm_but_never_up(batches, max_grad_norm):
+    optimizer = sgd(SGDConfig(learning_rate=1.0), total_steps=5, num_data=8)
+    before = fresh_state(optimizer).params
+    step = compile_step(Config(), regression, optimizer, max_grad_norm=max_grad_norm)
+
+    state, metrics = step(fresh_state(optimizer), batches[0])
+
+    moved = optax.tree.norm(jax.tree.map(jnp.subtract, before, state.params))
+    assert float(moved) == pytest.approx(min(max_grad_norm, float(metrics.grad_norm)), rel=1e-4)
+
+
+def test_step_compiles_once_and_uses_its_buffers_up(batches):
+    optimizer = adamw(AdamWConfig(), total_steps=5, num_data=8)
+    step = compile_step(Config(), regression, optimizer, max_grad_norm=1.0)
+    first = state = fresh_state(optimizer)
+    for batch in batches:
+        state, _ = step(state, batch)
+
+    assert step._cache_size() == 1
+    assert first.params["w"].is_deleted()
+
+
+def test_gradient_is_taken_at_the_sampled_weights(batches):
+    class Sampling:
+        """Weights moved by one; updates are the gradients themselves."""
+
+        def init(self, params):
+            return ()
+
+        def update(self, updates, state, params=None, **extra):
+            return updates, state
+
+        def sample_params(self, params, state, *, key):
+            return jax.tree.map(lambda array: array + 1, params)
+
+        def eval_params(self, params, state):
+            return params
+
+    optimizer = as_optimizer(Sampling())
+    state = fresh_state(optimizer)
+    before = jax.tree.map(np.asarray, state.params)
+    moved = jax.tree.map(lambda array: array + 1, state.params)
+    grads = jax.grad(lambda params: regression(params, 0, batches[0], None)[0])(moved)
+
+    state, _ = compile_step(Config(), regression, optimizer, max_grad_norm=None)(state, batches[0])
+
+    np.testing.assert_allclose(state.params["w"], before["w"] + grads["w"], rtol=1e-6)
+
+
+def test_weight_decay_of_adamw_leaves_biases_alone():
+    optimizer = adamw(AdamWConfig(learning_rate=0.1, weight_decay=0.5), total_steps=1, num_data=1)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+
+    np.testing.assert_allclose(updates["kernel"], -0.1 * 0.5 * np.ones((2, 2)))
+    assert not np.any(updates["bias"])
+
+
+SHAPES = {
+    "constant": lambda done: 1.0,
+    "linear": lambda done: 1 - 0.9 * done,
+    "cosine": lambda done: 0.1 + 0.9 * (1 + math.cos(math.pi * done)) / 2,
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_schedule_rises_then_falls_to_its_end(name):
+    config = SGDConfig(learning_rate=2.0, schedule=name, warmup_steps=10, end_factor=0.1)
+    schedule = learning_rate(config, total_steps=110)
+    rates = [float(schedule(step)) for step in range(111)]
+
+    assert rates[:10] == pytest.approx([2.0 * (step + 1) / 10 for step in range(10)])
+    assert rates[10:] == pytest.approx([2.0 * SHAPES[name](step / 100) for step in range(101)], rel=1e-4)
+
+
+def test_inverse_square_root_goes_on_from_the_warm_up():
+    config = SGDConfig(learning_rate=2.0, schedule="inverse-sqrt", warmup_steps=4)
+    schedule = learning_rate(config, total_steps=1000)
+
+    assert float(schedule(3)) == pytest.approx(2.0)
+    assert float(schedule(16)) == pytest.approx(2.0 * math.sqrt(4 / 16))
+
+
+def test_schedule_without_warm_up_starts_at_the_top():
+    config = SGDConfig(learning_rate=2.0, schedule="linear")
+
+    assert float(learning_rate(config, total_steps=10)(0)) == pytest.approx(2.0)
+    assert float(learning_rate(config, total_steps=10)(10)) == pytest.approx(0.0)
