@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,10 +121,16 @@ class Texts:
     def _encode(self, source: str, run: Run) -> Dataset:
         _check_source(source)
         tokenizer, found = open_tokenizer(run.path, self._registry)
-        if source == STDIN:
-            source = str(_spooled(self._scratch / "stdin"))
-        plan = make_plan(DataConfig.model_validate({"test": [source]}), None, self._registry, ready=(tokenizer, found))
-        return build(plan, self._scratch / tokenizer.fingerprint, progress=self._progress)
+        path = source
+        if source == STDIN or Path(source).is_fifo():
+            path = str(_spooled(source, self._scratch / "stream"))
+        data = DataConfig.model_validate({"test": [path]})
+        try:
+            plan = make_plan(data, None, self._registry, ready=(tokenizer, found))
+            return build(plan, self._scratch / tokenizer.fingerprint, progress=self._progress)
+        except DataError as error:  # what the user wrote has other names here
+            hint = error.hint and error.hint.replace("--test", "--on").replace(path, source)
+            raise DataError(error.message.replace(path, source), hint) from None
 
 
 def _default_split(dataset: Dataset) -> str:
@@ -140,9 +147,12 @@ def _check_source(source: str) -> None:
         raise DataError(f"no split and no file '{source}'{did_you_mean(source, SPLITS)}; splits: {', '.join(SPLITS)}")
 
 
-def _spooled(path: Path) -> Path:
-    """Stdin as a file, because several runs may want to read it."""
+def _spooled(source: str, path: Path) -> Path:
+    """A stream as a file: it can be read once only, and several runs may want it."""
     if not path.exists():
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+        with (
+            path.open("wb") as file,
+            nullcontext(sys.stdin.buffer) if source == STDIN else open(source, "rb") as stream,
+        ):
+            shutil.copyfileobj(stream, file)
     return path

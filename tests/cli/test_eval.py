@@ -125,6 +125,13 @@ def test_wrong_options_are_one_line(lmtool, tiny, options, code, message):
     assert message in done.stderr
 
 
+def test_an_error_in_a_text_from_stdin_is_named_as_such(lmtool, tiny):
+    done = lmtool("eval", tiny / "words", "--on", "-", input="")
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr == "error: the test text is empty: no line in -\nhint: name another text with `--on`\n"
+
+
 def test_a_run_that_is_not_finished_is_evaluated_with_a_warning(lmtool, tiny):
     shutil.copytree(tiny / "words", lmtool.cwd / "run")
     record = json.loads((lmtool.cwd / "run" / "run.json").read_text())
