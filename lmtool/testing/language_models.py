@@ -67,7 +67,7 @@ def _initialise(subject: Subject, dataset: Dataset) -> tuple[LanguageModel, Call
     found = Registry().find("task", "lm")
     task, settings = found.load(), found.config_class()()
     backbone = subject.load()(subject.config)
-    made = task(settings, dataset=dataset, backbone=backbone, training=TrainingConfig())
+    made = task(settings, dataset=dataset, backbone=backbone, training=TrainingConfig.model_validate({}))
     # Three times as large as they start: a fresh network says nearly the same whatever it has read.
     params = jax.tree.map(lambda leaf: 3 * leaf, made.init(jax.random.key(0)))
     return made.predictor(params), partial(task.load, config=settings, backbone=backbone)
