@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
     from lmtool.api import Tokenizer
 
+OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+"""White space to `str.split` that is not ASCII."""
+
+IS_SPACE = np.array([byte < 0x80 and chr(byte).isspace() for byte in range(256)])
+"""By byte of UTF-8, once `OTHER_SPACE` is replaced."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -64,14 +70,9 @@ def count(tokenizer: Tokenizer, lines: Sequence[str], ids: np.ndarray) -> Counts
 def num_words(text: str) -> int:
     """`len(text.split())`, ten times faster: a word begins where white space ends."""
     if not text.isascii():
-        text = _OTHER_SPACE.sub(" ", text)
-    space = _SPACE[np.frombuffer(text.encode(), np.uint8)]
+        text = OTHER_SPACE.sub(" ", text)
+    space = IS_SPACE[np.frombuffer(text.encode(), np.uint8)]
     return int(np.count_nonzero(space[:-1] & ~space[1:])) + int(bool(text) and not space[0])
-
-
-_OTHER_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
-_SPACE = np.array([byte < 0x80 and chr(byte).isspace() for byte in range(256)])
-"""Of UTF-8; the other bytes of white space that is not ASCII are gone by then."""
 
 
 def num_bytes(text: str) -> int:
@@ -103,4 +104,4 @@ def _unknown_bytes_of_line(tokenizer: Tokenizer, line: str, ids: np.ndarray) -> 
     return max(0, len(line.encode()) - len(known.encode()))
 
 
-__all__ = ["Counts", "count", "num_bytes", "num_words", "unknown_bytes"]
+__all__ = ["IS_SPACE", "OTHER_SPACE", "Counts", "count", "num_bytes", "num_words", "unknown_bytes"]

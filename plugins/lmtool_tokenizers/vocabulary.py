@@ -44,7 +44,8 @@ def choose(counts: Mapping[str, int], unk: str, vocab_size: int | None, min_coun
         min_count: Rarer tokens are left out.
     """
     known = [token for token, count in counts.items() if count >= min_count and token != unk]
-    known.sort(key=lambda token: (-counts[token], token))
+    known.sort()
+    known.sort(key=counts.__getitem__, reverse=True)  # stable: the order of code points stays among equals
     return (EOS_TOKEN, unk, *known[: None if vocab_size is None else vocab_size - 2])
 
 

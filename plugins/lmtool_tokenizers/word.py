@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cached_property
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,8 @@ import numpy as np
 
 from lmtool_tokenizers import vocabulary
 from lmtool_tokenizers.vocabulary import EOS_ID, UNK_ID
+from lmtool_tokenizers.word_counts import count_words
+from lmtool_tokenizers.word_table import UNKNOWN, Words, WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 UNK = "<unk>"
 """The unknown word. Where the text itself has it, it is a word like others, with the same id."""
 
-_LINE_END = "\0"
-"""Stands between lines while words are split; no text file holds it."""
+_FEW = 1 << 14
+"""Characters of a batch up to which a dict is as fast as a table, and need not be built first."""
 
 
 class WordTokenizer:
@@ -44,10 +45,8 @@ class WordTokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], config: WordConfig) -> WordTokenizer:
-        counts: Counter[str] = Counter()
-        for batch in vocabulary.batches(lines):
-            text = "\n".join(batch)
-            counts.update((text.lower() if config.lowercase else text).split())
+        batches = vocabulary.batches(lines, 1 << 20)
+        counts = count_words([line.lower() for line in batch] if config.lowercase else batch for batch in batches)
         words = vocabulary.choose(counts, UNK, config.vocab_size, config.min_count)
         return cls(words, lowercase=config.lowercase)
 
@@ -64,22 +63,14 @@ class WordTokenizer:
         return list(map(self._ids.get, words, repeat(UNK_ID)))
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
-        ids = self._encode_joined(lines)
-        if ids is None:  # some line holds the mark of a line's end
+        if sum(map(len, lines)) < _FEW or any("\0" in line or "\n" in line for line in lines):
             return np.array([i for line in lines for i in (*self.encode(line), EOS_ID)], np.int32)
-        return ids
-
-    def _encode_joined(self, lines: Sequence[str]) -> np.ndarray | None:
-        """All lines by one split and one map; None if it cannot be told where lines end."""
-        text = f" {_LINE_END} ".join([*lines, ""])
-        if text.count(_LINE_END) != len(lines):
-            return None
-        words = (text.lower() if self.lowercase else text).split()
-        return np.fromiter(map(self._ids_and_end.get, words, repeat(UNK_ID)), np.int32, len(words))
+        ids = self._table.lookup(Words([line.lower() for line in lines] if self.lowercase else lines))
+        return np.where(ids == UNKNOWN, np.int32(UNK_ID), ids)
 
     @cached_property
-    def _ids_and_end(self) -> dict[str, int]:
-        return {**self._ids, _LINE_END: EOS_ID}
+    def _table(self) -> WordTable:
+        return WordTable(["\n", *self.words[1:]])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Words with one space between them."""
