@@ -45,14 +45,16 @@ def initial_state(task: Task, optimizer: Optimizer, seed: int) -> TrainState:
     """The state before the first step: a pure function of its arguments."""
     seed_array = jnp.asarray(np.uint32(seed % 2**32).view(np.int32))
     params = jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed_array), 0))
-    state = TrainState(
-        params=params,
-        opt_state=optimizer.init(params),
-        carry=task.initial_carry(),
-        step=jnp.zeros((), jnp.int32),
-        seed=seed_array,
+    state: TrainState = on_device(
+        TrainState(
+            params=params,
+            opt_state=optimizer.init(params),
+            carry=task.initial_carry(),
+            step=jnp.zeros((), jnp.int32),
+            seed=seed_array,
+        )
     )
-    return on_device(state)
+    return state
 
 
 def initial_carry(task: Task) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -78,17 +77,13 @@ class Functions:
         return log_probs
 
 
-@dataclass(frozen=True)
 class NeuralLanguageModel:
     """See `lmtool.api.LanguageModel`. Its state runs on over line ends."""
 
-    functions: Functions
-    params: Any
-    stateful = True
-
-    @property
-    def vocab_size(self) -> int:
-        return self.functions.network.vocab_size
+    def __init__(self, functions: Functions, params: Any) -> None:
+        self.functions, self.params = functions, params
+        self.vocab_size = functions.network.vocab_size
+        self.stateful = True
 
     def initial_state(self, batch_size: int) -> State:
         carry = self.functions.network.initial_carry(batch_size)

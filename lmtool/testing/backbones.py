@@ -57,7 +57,7 @@ def _reader(subject: Subject) -> _Reader:
 
 
 def check_shapes(subject: Subject) -> None:
-    """`[B, T, E]` gives `[B, T, features]` in float32, and a carry of the same structure, shapes and types as before."""
+    """`[B, T, E]` gives `[B, T, features]` in float32, and a carry of the form of the one before."""
     read = _reader(subject)
     h, carry = read(read.x)
 
@@ -204,8 +204,8 @@ def _task(subject: Subject, *, vocab_size: int = VOCAB_SIZE, eos_id: int = EOS_I
     dataset: Any = SimpleNamespace(
         split=lambda name: split, tokenizer=SimpleNamespace(vocab_size=vocab_size, eos_id=eos_id)
     )
-    training = TrainingConfig(batch_size=BATCH, bptt=TIME)
-    config = LMConfig(dropout=0.0, shift=False)
+    training = TrainingConfig.model_validate({"batch_size": BATCH, "bptt": TIME})
+    config = LMConfig.model_validate({"dropout": 0.0, "shift": False})
     return LanguageModelling(config, dataset=dataset, backbone=subject.load()(subject.config), training=training)
 
 
