@@ -130,6 +130,7 @@ def lmtool(
     """
     terminal.settings.quiet = quiet
     terminal.settings.third_party = not no_plugins
+    terminal.show_log()
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -69,6 +70,20 @@ def error(message: str, hint: str | None = None) -> None:
     print(f"error: {message}", file=sys.stderr)
     if hint:
         print(f"hint: {hint}", file=sys.stderr, flush=True)
+
+
+class _Warnings(logging.Handler):
+    """What the core and the plugins log, as warnings on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(" ".join(record.getMessage().split()))
+
+
+def show_log() -> None:
+    """Show what is logged under `lmtool` from the level of warnings on."""
+    logger = logging.getLogger("lmtool")
+    if not logger.handlers:
+        logger.addHandler(_Warnings(logging.WARNING))
 
 
 def is_animated() -> bool:
