@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ from lmtool.data.workers import Workers
 from lmtool.data.writer import smallest_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from lmtool.api import Record, Tokenizer
 
@@ -75,7 +75,9 @@ def encode_block(tokenizer: Tokenizer, block: Block) -> Encoded:
     return Encoded(ids.astype(smallest_type(tokenizer.vocab_size)), count(tokenizer, lines, ids), document_ends)
 
 
-def encode(tokenizer: Tokenizer, records: Iterable[Record], *, processes: int | None = None) -> Iterator[Encoded]:
+def encode(
+    tokenizer: Tokenizer, records: Iterable[Record], *, processes: int | None = None
+) -> Generator[Encoded, None, None]:
     """The ids of all records, block by block, in order.
 
     Args:
@@ -89,24 +91,24 @@ def encode(tokenizer: Tokenizer, records: Iterable[Record], *, processes: int | 
     if len(small) < SMALL:
         yield from (encode_block(tokenizer, block) for block in chain(small, waiting))
         return
-    with Workers(tokenizer, processes) as workers:
-        yield from _in_order(workers.encode, chain(small, waiting), processes)
+    # The processes end first: a thread waits for what its process answers.
+    with ThreadPoolExecutor(processes) as threads, Workers(tokenizer, processes) as workers:
+        yield from _in_order(lambda block: threads.submit(workers.encode, block), chain(small, waiting), 2 * processes)
 
 
-def _in_order(call: Callable[[Block], Encoded], waiting: Iterable[Block], processes: int) -> Iterator[Encoded]:
-    """Each block's result; so many calls are under way that no process waits for another."""
-    with ThreadPoolExecutor(processes) as threads:
-        pending = deque(threads.submit(call, block) for block in islice(waiting, 2 * processes))
-        try:
-            for block in waiting:
-                done = pending.popleft().result()
-                pending.append(threads.submit(call, block))
-                yield done
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+def _in_order(submit: Callable[[Block], Future[Encoded]], waiting: Iterator[Block], ahead: int) -> Iterator[Encoded]:
+    """Each block's result, with so many under way that no process waits for another."""
+    pending = deque(map(submit, islice(waiting, ahead)))
+    try:
+        for block in waiting:
+            done = pending.popleft().result()
+            pending.append(submit(block))
+            yield done
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def available_cores() -> int:

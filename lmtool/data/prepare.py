@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -197,9 +198,10 @@ def _write_split(folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, prog
     writer = SplitWriter(folder, name, tokenizer.vocab_size)
     try:
         records = (record for reading in split for record in reading.records())
-        for encoded in encode(tokenizer, records):
-            writer.write(*encoded)
-            tracked.update()
+        with closing(encode(tokenizer, records)) as stream:
+            for encoded in stream:
+                writer.write(*encoded)
+                tracked.update()
         _check_not_empty(name, split, writer)
         entries = [
             {"name": one.source.name, "sha256": digest, "reader": one.choice.name}
@@ -223,12 +225,15 @@ class _Tracker:
     def __init__(self, phase: str, split: Sequence[Reading], progress: Progress) -> None:
         paths = [one.file for one in split]
         self._phase, self._progress = phase, progress
-        self._start = sources.bytes_read()
+        self._start, self._next = sources.bytes_read(), 0.0
         self._total = sum(path.stat().st_size for path in paths if path and path.is_file())
 
     def update(self) -> None:
         done = sources.bytes_read() - self._start
-        self._progress(self._phase, min(1.0, done / self._total) if self._total else 0.0)
+        fraction = min(1.0, done / self._total) if self._total else 0.0
+        if fraction >= self._next:  # there may be a million records
+            self._next = fraction + 0.002
+            self._progress(self._phase, fraction)
 
     def finish(self) -> None:
         self._progress(self._phase, 1.0)

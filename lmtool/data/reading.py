@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmtool.config import Choice, choose_inline
-from lmtool.data.sources import STDIN, Source, cannot_read, expand, spool_stdin
+from lmtool.data.sources import Source, cannot_read, expand, spool
 from lmtool.errors import DataError, PluginError
 
 if TYPE_CHECKING:
@@ -35,8 +35,11 @@ class Reading:
 
     @property
     def file(self) -> Path | None:
-        """Where its bytes lie; None for data sets by name. Stdin is kept in a file, because it is read twice."""
-        return spool_stdin() if self.source.name == STDIN else self.source.path
+        """Where its bytes lie; None for data sets by name. What a pipe gives is kept in a file: it is read twice."""
+        if self.source.scheme:
+            return None
+        path = self.source.path
+        return path if path and path.is_file() else spool(self.source.name)
 
     def digest(self) -> str:
         """sha256 of what is in it: a file's bytes as they are on disk, the text of a data set by name."""

@@ -83,10 +83,10 @@ def expand(specs: Iterable[str], suffixes: frozenset[str]) -> list[Source]:
 
 def _expand_one(spec: str, suffixes: frozenset[str]) -> list[Source]:
     path = Path(spec)
-    if spec == STDIN or path.is_file() or path.is_fifo():
-        return [Source(spec)]
     if path.is_dir():
         return _files_of_folder(path, suffixes)
+    if spec == STDIN or path.exists():
+        return [Source(spec)]
     if any(mark in spec for mark in "*?["):
         found = sorted(name for name in glob.glob(spec, recursive=True) if Path(name).is_file())
         if not found:
@@ -94,10 +94,8 @@ def _expand_one(spec: str, suffixes: frozenset[str]) -> list[Source]:
         return [Source(name) for name in found]
     if match := _SCHEME.fullmatch(spec):
         return [Source(spec, match[1])]
-    if not path.exists():
-        hint = f"the folder {path.parent} does not exist either" if not path.parent.is_dir() else None
-        raise DataError(f"no file {spec}", hint or f"`ls {path.parent}` shows what is there")
-    raise DataError(f"{spec} is neither a file nor a folder")
+    hint = f"the folder {path.parent} does not exist either" if not path.parent.is_dir() else None
+    raise DataError(f"no file {spec}", hint or f"`ls {path.parent}` shows what is there")
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -197,28 +195,33 @@ def open_source(name: str) -> Iterator[IO[bytes]]:
 
 
 def _open_raw(name: str, stack: contextlib.ExitStack) -> BinaryIO:
-    path = _spool if name == STDIN else Path(name)
-    return stack.enter_context(path.open("rb", buffering=0)) if path else sys.stdin.buffer
+    if name == STDIN and name not in _spools:
+        return sys.stdin.buffer
+    return stack.enter_context(_spools.get(name, Path(name)).open("rb", buffering=0))
 
 
-_spool: Path | None = None
+_spools: dict[str, Path] = {}
 
 
-def spool_stdin() -> Path:
-    """Keep all of stdin in a temporary file, which `open_source("-")` reads from then on, as often as it is asked.
+def spool(name: str) -> Path:
+    """Keep what stdin or a pipe gives in a temporary file; `open_source` reads that from then on, as often as asked.
 
     Raises:
-        DataError: if it cannot be written.
+        DataError: if it cannot be read, or the file cannot be written.
     """
-    global _spool
-    if _spool is None:
-        file = tempfile.NamedTemporaryFile(prefix="lmtool-stdin-")  # noqa: SIM115 - removed when this process ends
-        with explain_os_errors(Path(file.name)):
-            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-            file.flush()
+    if name not in _spools:
+        file = tempfile.NamedTemporaryFile(prefix="lmtool-spool-")  # noqa: SIM115 - removed when this process ends
         atexit.register(file.close)
-        _spool = Path(file.name)
-    return _spool
+        with contextlib.ExitStack() as stack:
+            try:
+                raw = _open_raw(name, stack)
+            except OSError as error:
+                raise cannot_read(name, error) from None
+            with explain_os_errors(Path(file.name)):
+                shutil.copyfileobj(raw, file, 1 << 20)
+                file.flush()
+        _spools[name] = Path(file.name)
+    return _spools[name]
 
 
 def _compression(name: str, head: bytes) -> str | None:
@@ -278,5 +281,5 @@ __all__ = [
     "format_suffix",
     "open_source",
     "read_chunks",
-    "spool_stdin",
+    "spool",
 ]

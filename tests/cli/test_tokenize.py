@@ -107,6 +107,15 @@ def test_stdin_is_a_source(lmtool, texts):
     assert Dataset.open(texts / "d").split("train").read(0, 99).tolist() == [2, 3, 0, 2, 0]
 
 
+def test_a_pipe_is_a_source(texts):
+    command = f"{sys.executable} -m lmtool tokenize --tokenizer word --train <(echo b a; echo b) -o d"
+
+    done = subprocess.run(["bash", "-c", command], cwd=texts, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    assert Dataset.open(texts / "d").split("train").read(0, 99).tolist() == [2, 3, 0, 2, 0]
+
+
 def test_a_config_names_text_and_tokenizer(lmtool, texts):
     (texts / "c.toml").write_text(
         '[data]\ntrain = ["more.jsonl"]\n[data.reader]\nname = "jsonl"\n[tokenizer]\nname = "char"\nvocab_size = 10\n'

@@ -140,9 +140,9 @@ def test_stdin_is_read_compressed_or_not_and_twice_once_it_is_spooled(monkeypatc
         buffer = io.BytesIO(gzip.compress(b"text\n"))
 
     monkeypatch.setattr(sys, "stdin", Stdin())
-    monkeypatch.setattr(sources, "_spool", None)
+    monkeypatch.setattr(sources, "_spools", {})
 
-    path = sources.spool_stdin()
+    path = sources.spool("-")
 
     assert path.read_bytes() == Stdin.buffer.getvalue()
     assert [b"".join(read_chunks("-")) for _ in range(2)] == [b"text\n"] * 2
