@@ -29,9 +29,8 @@ class Found:
 
     def config_class(self) -> type[Config]:
         """The schema of its settings; one without any if it names none."""
-        from lmtool.config import Config
-
-        return self._import(self.component.config) if self.component.config else Config
+        schema: type[Config] = self._import(self.component.config or "lmtool.config:Config")
+        return schema
 
     def record(self) -> dict[str, Any]:
         """What a run remembers of a component that it used."""
