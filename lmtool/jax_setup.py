@@ -22,6 +22,7 @@ def prepare_jax() -> None:
     config: Any = jax.config
     if config.jax_compilation_cache_dir is None:
         config.update("jax_compilation_cache_dir", str(_compilation_cache()))
+        config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
         # JAX remembers what took a second; `score` and `generate` of small models wait for many that took less.
         config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 

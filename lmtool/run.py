@@ -59,11 +59,17 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: RunConfig, dataset: Dataset, registry: Registry, *, force: bool) -> Run:
-        """A new run folder, without a model yet. Raises DataError if something else is there, unless `force`."""
+        """A new run folder, without a model yet.
+
+        Raises:
+            DataError: if something else is there; with `force` a run is replaced, but never anything else.
+        """
         from lmtool.data.tokenizer_folder import FOLDER
 
-        if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
-            raise DataError(f"{path} exists and is not a run", hint="give another name with `-o`")
+        is_run = (path / RECORD).is_file()
+        if path.exists() and not (force and is_run) and not (path.is_dir() and not any(path.iterdir())):
+            what = "holds a run already" if is_run else "exists and is not a run"
+            raise DataError(f"{path} {what}", hint="give another name with `-o`")
         record = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -73,7 +79,7 @@ class Run:
             "dataset": {"path": str(dataset.path.absolute()), "key": dataset.key, "fingerprint": dataset.fingerprint},
             "result": {},
         }
-        with atomic_folder(path, replace=force) as scratch:
+        with atomic_folder(path, replace=is_run) as scratch:
             (scratch / "config.toml").write_text(config.to_toml(), encoding="utf-8")
             shutil.copytree(dataset.path / FOLDER, scratch / FOLDER)
             (scratch / RECORD).write_text(_to_json(record), encoding="utf-8")

@@ -25,7 +25,7 @@ def test_cnn_has_every_property_of_a_backbone(check):
 
 
 def initialised(backbone, batch, time, size):
-    x = jax.random.normal(jax.random.key(1), (batch, time, size))
+    x = np.random.default_rng(0).normal(size=(batch, time, size)).astype(np.float32)
     carry = backbone.initial_carry(batch, size)
     params = jax.jit(lambda key: backbone.init(key, x, None, carry, train=False))(jax.random.key(0))
     return params, x, carry

@@ -132,8 +132,9 @@ def test_a_folder_with_something_else_is_left_alone(trainer):
     (trainer.folder / "mine").mkdir()
     (trainer.folder / "mine" / "thesis.txt").write_text("words")
 
-    with pytest.raises(DataError, match="exists and is not a run"):
-        trainer("mine")
+    for force in (False, True):
+        with pytest.raises(DataError, match="exists and is not a run"):
+            trainer("mine", force=force)
     assert (trainer.folder / "mine" / "thesis.txt").read_text() == "words"
 
 
