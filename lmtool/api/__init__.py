@@ -1,0 +1,38 @@
+"""The contracts between the host and its plugins. Light: standard library only at run time.
+
+A plugin's entry module yields `Component`s; each component's `target` follows the protocol of its kind. What every
+plugin of a kind must do is checked by `lmtool.testing`.
+
+    descriptors   what hooks yield               learning     tasks, optimizers, the compiled step
+    text          readers, tokenizers            evaluation   predictions, evaluators, trackers
+    models        trained models, backbones
+"""
+
+from __future__ import annotations
+
+from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
+from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
+from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task
+from lmtool.api.models import Backbone, FittedModel, LanguageModel
+from lmtool.api.text import Reader, Record, Tokenizer
+
+__all__ = [
+    "API_VERSION",
+    "KINDS",
+    "Backbone",
+    "CommandSpec",
+    "Component",
+    "Evaluator",
+    "FittedModel",
+    "LanguageModel",
+    "Metric",
+    "Optimizer",
+    "OptimizerFactory",
+    "Reader",
+    "Record",
+    "StepFactory",
+    "Task",
+    "TokenPredictions",
+    "Tokenizer",
+    "Tracker",
+]

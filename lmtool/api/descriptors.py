@@ -1,0 +1,64 @@
+"""What a plugin's hooks yield: light descriptions of components and commands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+API_VERSION = 1
+"""The version of the protocols of this package; a component made for another is not loaded."""
+
+KINDS = ("reader", "tokenizer", "model", "task", "optimizer", "step", "evaluator", "tracker")
+"""Kinds of components, each with its hook `lmtool_register_<kind>s`."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """A light description of something that a plugin offers.
+
+    Raises:
+        ValueError: if the name or a target is malformed.
+    """
+
+    name: str
+    """Unique within its kind: lower-case letters, digits, hyphens."""
+    target: str
+    """`"package.module:attribute"`, imported on first use."""
+    summary: str
+    """One line for `lmtool plugins list`."""
+    config: str | None = None
+    """`"package.module:Class"`, a subclass of `lmtool.config.Config` in a module that imports nothing heavy."""
+    capabilities: frozenset[str] = frozenset()
+    """What the target can do. Models: `backbone` or `fitted`; `causal`, `stateful`."""
+    api: int = API_VERSION
+    """The version of the kind's protocol that the target follows."""
+    version: int = 1
+    """The version of its behaviour, recorded in runs; raised when the same config gives other numbers."""
+
+    def __post_init__(self) -> None:
+        _check_descriptor(self.name, self.target, self.config)
+        object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """A sub-command that a plugin adds: `target` names a `typer.Typer` application."""
+
+    name: str
+    target: str
+    summary: str
+    api: int = API_VERSION
+
+    def __post_init__(self) -> None:
+        _check_descriptor(self.name, self.target)
+
+
+def _check_descriptor(name: str, *targets: str | None) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"`name` (={name!r}) must be lower-case letters, digits and hyphens")
+    for target in filter(None, targets):
+        if not _TARGET.fullmatch(target):
+            raise ValueError(f"{name}: {target!r} must look like 'package.module:attribute'")

@@ -1,0 +1,96 @@
+"""The contracts of what takes steps: tasks, optimizers and the compiled step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from lmtool.api.models import Backbone, LanguageModel
+    from lmtool.array_types import Key
+
+
+class Task(Protocol):
+    """What is learned. Made by `target(config, dataset=…, backbone=…, training=…)`; see `lmtool.tasks`."""
+
+    num_data: int
+    """Training targets in one epoch."""
+
+    def init(self, key: Key) -> Any:
+        """Fresh parameters: a pytree of float32 arrays, a pure function of `key`."""
+        ...
+
+    def initial_carry(self) -> Any:
+        """The carry at the start of an epoch; `()` if windows are independent."""
+        ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def batch(self, step: int) -> Mapping[str, np.ndarray]:
+        """The training batch of a step, counted from 0: a pure function of the seed and the step."""
+        ...
+
+    def loss(self, params: Any, carry: Any, batch: Mapping[str, Any], key: Key) -> tuple[Any, tuple[Any, Any]]:
+        """Mean loss over the batch's unmasked targets, in nats, and `(new carry, number of targets)`. Traceable."""
+        ...
+
+    def predictor(self, params: Any) -> LanguageModel:
+        """The trained model with these parameters."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path, config: Any, *, backbone: Backbone) -> LanguageModel:
+        """What the `save` of a predictor wrote. Raises DataError if it is damaged."""
+        ...
+
+
+class Optimizer(Protocol):
+    """Gradient to update: optax's `init` and `update`, and how weights are sampled and averaged."""
+
+    def init(self, params: Any) -> Any: ...
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]: ...
+
+    def sample_params(self, params: Any, state: Any, *, key: Key) -> Any:
+        """The weights at which the gradient is taken; the parameters themselves by default."""
+        ...
+
+    def eval_params(self, params: Any, state: Any) -> Any:
+        """The weights to evaluate and to ship; the parameters themselves by default."""
+        ...
+
+
+class OptimizerFactory(Protocol):
+    """The target of an optimizer component."""
+
+    def __call__(self, config: Any, *, total_steps: int, num_data: int) -> Any:
+        """An `Optimizer`, or a plain `optax.GradientTransformation`.
+
+        Args:
+            config: Of the component's config class.
+            total_steps: Steps that the whole training will take; for schedules.
+            num_data: Training targets in one epoch; for variational methods.
+        """
+        ...
+
+
+class StepFactory(Protocol):
+    """The target of a step component: compiles loss and optimizer into one update on the device."""
+
+    def __call__(
+        self, config: Any, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None
+    ) -> Any:
+        """`step(state, batch) -> (state, metrics)`, jit-compiled once; see `lmtool.training_state`.
+
+        Args:
+            config: Of the component's config class.
+            loss: `Task.loss`.
+            optimizer: Whose gradients are taken at `sample_params`.
+            max_grad_norm: Global norm to which gradients are scaled down; None to leave them.
+        """
+        ...

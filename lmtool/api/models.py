@@ -1,0 +1,98 @@
+"""The contracts of trained models, of models that are fitted, and of backbones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+
+    from lmtool.array_types import Embedded, Hidden, Mask
+    from lmtool.data.dataset import Dataset
+
+
+class LanguageModel(Protocol):
+    """A trained language model, as `eval`, `score` and `generate` see it: counted or neural, nobody can tell.
+
+    A state summarises everything read so far, the last token included, for each of B independent streams. It is an
+    opaque value that the caller hands back; it is never changed in place. A fresh state stands before the first line.
+    """
+
+    vocab_size: int
+    stateful: bool
+    """True if what was read in earlier lines changes predictions; False if each line starts anew."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        """The state before any token, for `batch_size` streams."""
+        ...
+
+    def score(self, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        """Log-probability, in nats, of each token given all before it, and the state after the last.
+
+        Args:
+            ids: int [B, T]; T may differ from call to call.
+            state: For B streams.
+
+        Returns:
+            float [B, T], and the new state.
+        """
+        ...
+
+    def next_log_probs(self, state: Any) -> np.ndarray:
+        """float [B, V]: the distribution of the next token, in nats; its exponentials sum to one."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing folder: arrays as `.npz`/`.safetensors`, the rest as JSON. Never a pickle."""
+        ...
+
+
+class FittedModel(Protocol):
+    """A model that is estimated from the whole data set at once instead of taking steps. Made by `target(config)`."""
+
+    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None]) -> LanguageModel:
+        """Estimate from `dataset.split("train")` alone; other splits only for what the config says (say, weights).
+
+        Args:
+            dataset: See `lmtool.data.dataset`.
+            progress: Called with a phase's name and the fraction of the whole work done, 0 to 1.
+        """
+        ...
+
+    def load(self, folder: Path) -> LanguageModel:
+        """What `LanguageModel.save` wrote. Raises DataError if it is damaged."""
+        ...
+
+
+class Backbone(Protocol):
+    """Embedded tokens to hidden states: a `flax.linen.Module` made by `target(config)`; tasks add embedding and head.
+
+    Position t sees positions up to t only, and two windows with the carry handed on equal one long window.
+    """
+
+    @property
+    def features(self) -> int:
+        """H, the size of the output."""
+        ...
+
+    def initial_carry(self, batch_size: int, input_size: int) -> Any:
+        """A pytree of arrays [B, …] that stands for "nothing read yet"; a pure function of its arguments."""
+        ...
+
+    def __call__(self, x: Embedded, mask: Mask | None, carry: Any, *, train: bool) -> tuple[Hidden, Any]:
+        """One window.
+
+        Args:
+            x: [B, T, E].
+            mask: [B, T], False at padding, which comes after the last real position of a row and must change neither
+                the other outputs nor the carry; None if there is no padding.
+            carry: From `initial_carry` or the previous window.
+            train: True for dropout and its like (`self.make_rng("dropout")`).
+
+        Returns:
+            [B, T, H] and the carry after the last unmasked position of each row.
+        """
+        ...
