@@ -6,6 +6,7 @@ version of Python to the next.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lmtool.api import Record
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "valid", "test")
 _RULE = frozenset("*=-~^#\"'+|. ")
+_MARK = re.compile(r"[^\w\s'’-]|(?<!\w)['’-]|['’-](?!\w)")
+"""Punctuation, but for what stands inside a word: `don't`, `built-in`."""
 
 
 class BuiltinReader:
@@ -58,9 +61,9 @@ def _part(index: int) -> str:
 
 
 def paragraphs(text: str) -> Iterator[str]:
-    """Plain lines: underlines go, white space is single, paragraphs and their lines are joined."""
+    """Plain lines, one a paragraph: underlines go, punctuation is set apart by single spaces, as in WikiText."""
     for block in text.split("\n\n"):
         lines = (line.strip() for line in block.splitlines())
-        words = " ".join(line for line in lines if not set(line) <= _RULE).split()
+        words = _MARK.sub(r" \g<0> ", " ".join(line for line in lines if not set(line) <= _RULE)).split()
         if words:
             yield " ".join(words)

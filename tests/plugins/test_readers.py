@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lmtool.errors import DataError
 from lmtool.testing import conformance
-from lmtool_readers.builtin import BuiltinReader
+from lmtool_readers.builtin import BuiltinReader, paragraphs
 from lmtool_readers.config import JsonLinesConfig
 from lmtool_readers.jsonl import JsonLinesReader
 from lmtool_readers.text import TextReader
@@ -146,6 +146,12 @@ def test_parts_of_pydoc_share_no_line_and_make_up_the_whole():
     words = {part: sum(len(line.split()) for line in lines) for part, lines in parts.items()}
     assert words["train"] > 30_000
     assert min(words["valid"], words["test"]) > 1000
+
+
+def test_marks_are_words_of_their_own_unless_they_stand_inside_a_word():
+    text = 'Title\n*****\n\nIt\'s a "built-in" (f(x)=-1).\nSee also:\n\n\n   x = y\n'
+
+    assert list(paragraphs(text)) == ["Title", 'It\'s a " built-in " ( f ( x ) = - 1 ) . See also :', "x = y"]
 
 
 @pytest.mark.parametrize("name", ["pydok", "pydoc#dev"])
