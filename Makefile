@@ -21,7 +21,7 @@ $(BIN)/.installed: pyproject.toml
 	touch $@
 
 demo: venv
-	$(BIN)/lmtool tokenize --tokenizer word --train 'builtin:pydoc#train' --valid 'builtin:pydoc#valid' --test 'builtin:pydoc#test' -o $(DEMO)/data
+	$(BIN)/lmtool tokenize --tokenizer bpe --set tokenizer.vocab_size=2000 --train 'builtin:pydoc#train' --valid 'builtin:pydoc#valid' --test 'builtin:pydoc#test' -o $(DEMO)/data
 	$(BIN)/lmtool train --model ngram --set model.order=5 --data $(DEMO)/data -o $(DEMO)/ngram
 	$(BIN)/lmtool train configs/demo-lstm.toml --data $(DEMO)/data -o $(DEMO)/lstm
 	$(BIN)/lmtool eval $(DEMO)/ngram $(DEMO)/lstm

@@ -83,3 +83,21 @@ def test_every_setting_of_the_core_is_documented():
     ]
 
     assert missing == []
+
+
+def test_the_five_minutes_of_the_readme_work_as_they_stand(lmtool):
+    import shlex
+    import subprocess
+    import sys
+
+    text = (ROOT / "README.md").read_text()
+    tour = text[text.index("## Five minutes") : text.index("## A plugin")]
+    commands = [line for block in re.findall(r"^```bash\n(.*?)^```", tour, re.M | re.S) for line in block.splitlines()]
+    assert len(commands) >= 8
+    for command in commands:
+        runnable = command.replace("lmtool ", f"{shlex.quote(sys.executable)} -m lmtool ")
+
+        done = subprocess.run(["bash", "-c", runnable], cwd=lmtool.cwd, capture_output=True, text=True)
+
+        assert done.returncode == 0, (command, done.stderr)
+        assert done.stdout, command
