@@ -28,8 +28,12 @@ class Found:
         return self._import(self.component.target)
 
     def config_class(self) -> type[Config]:
-        """The schema of its settings; one without any if it names none."""
-        schema: type[Config] = self._import(self.component.config or "lmtool.config:Config")
+        """The schema of its settings; one without any if it names none. Raises PluginError if it is no `Config`."""
+        base: type[Config] = self._import("lmtool.config:Config")
+        schema = self._import(self.component.config) if self.component.config else base
+        if not (isinstance(schema, type) and issubclass(schema, base)):
+            what = f"its settings, {self.component.config}, are no lmtool.config.Config"
+            raise PluginError(f"{self._shown} cannot be used: {what}")
         return schema
 
     def record(self) -> dict[str, Any]:
@@ -42,18 +46,22 @@ class Found:
             "distribution_version": self.plugin.version,
         }
 
+    @property
+    def _shown(self) -> str:
+        return f"{self.kind} '{self.component.name}' of {self.plugin.distribution}"
+
     def _import(self, target: str) -> Any:
         import importlib
 
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # a third party's module may raise anything
+        except (Exception, SystemExit) as error:  # a third party's module may raise anything
             if self.plugin.built_in and not isinstance(error, ImportError):
                 raise
             reason = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             raise PluginError(
-                f"{self.kind} '{self.component.name}' of {self.plugin.distribution} cannot be loaded: {reason}",
+                f"{self._shown} cannot be loaded: {reason}",
                 hint=f"`pip install --upgrade --force-reinstall {self.plugin.distribution}` may repair it",
             ) from error
 
@@ -96,14 +104,36 @@ class Registry:
             raise self._unknown(kind, name)
         return found[0]
 
+    def has(self, kind: str, name: str) -> bool:
+        """Whether any plugin gives a component of a kind with this name, or the one that `distribution:name` says."""
+        distribution, colon, plain = name.rpartition(":")
+        found = _matches(self._all, kind, plain)
+        return any(not colon or one.plugin.distribution == distribution for one in found)
+
     def names(self, kind: str) -> list[str]:
         """The names of a kind, sorted."""
         return sorted({component.name for report in self._all for k, component in report.components if k == kind})
 
-    def commands(self) -> dict[str, CommandSpec]:
-        """Sub-commands that plugins add, by name; the first by plugin name wins."""
-        specs = [spec for report in self._all for spec in report.commands]
-        return {spec.name: spec for spec in reversed(specs)}
+    def commands(self) -> list[str]:
+        """The names of the sub-commands that plugins add, sorted."""
+        return sorted({command.name for report in self._all for command in report.commands})
+
+    def find_command(self, name: str) -> CommandSpec | None:
+        """A plugin's sub-command with this name, or the one that `distribution:name` says; None if there is none.
+
+        Raises:
+            PluginError: if two distributions give it.
+        """
+        distribution, colon, plain = name.rpartition(":")
+        found = [
+            (report.plugin.distribution, command)
+            for report in self._all
+            for command in report.commands
+            if command.name == plain and (not colon or report.plugin.distribution == distribution)
+        ]
+        if len(found) > 1:
+            raise PluginError(plugins.clash_message("command", name, [giver for giver, _ in found]))
+        return found[0][1] if found else None
 
     def _unknown(self, kind: str, name: str) -> PluginError:
         names = self.names(kind)

@@ -48,8 +48,12 @@ class Lmtool:
         self.environment: dict[str, str] = {}
 
     def __call__(self, *arguments: object, input: str | bytes = "", timeout: float = 300) -> Done:
+        return self.python("-m", "lmtool", *arguments, input=input, timeout=timeout)
+
+    def python(self, *arguments: object, input: str | bytes = "", timeout: float = 300) -> Done:
+        """Any other program of Python."""
         done = subprocess.run(
-            [sys.executable, "-m", "lmtool", *map(str, arguments)],
+            [sys.executable, *map(str, arguments)],
             input=input.encode() if isinstance(input, str) else input,
             capture_output=True,
             cwd=self.cwd,

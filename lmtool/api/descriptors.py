@@ -20,7 +20,7 @@ class Component:
     """A light description of something that a plugin offers.
 
     Raises:
-        ValueError: if the name or a target is malformed.
+        ValueError: if a field is malformed.
     """
 
     name: str
@@ -39,8 +39,12 @@ class Component:
     """The version of its behaviour, recorded in runs; raised when the same config gives other numbers."""
 
     def __post_init__(self) -> None:
-        _check_descriptor(self.name, self.target, self.config)
+        _check_descriptor(self.name, self.summary, self.target, self.config)
         object.__setattr__(self, "capabilities", frozenset(self.capabilities))
+        if not all(isinstance(capability, str) for capability in self.capabilities):
+            raise ValueError(f"{self.name}: `capabilities` (={set(self.capabilities)!r}) must be strings")
+        if not isinstance(self.version, int):
+            raise ValueError(f"{self.name}: `version` (={self.version!r}) must be a whole number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +57,12 @@ class CommandSpec:
     api: int = API_VERSION
 
     def __post_init__(self) -> None:
-        _check_descriptor(self.name, self.target)
+        _check_descriptor(self.name, self.summary, self.target)
 
 
-def _check_descriptor(name: str, *targets: str | None) -> None:
+def _check_descriptor(name: str, summary: str, *targets: str | None) -> None:
+    if not isinstance(summary, str):
+        raise ValueError(f"{name}: `summary` (={summary!r}) must be a string")
     if not _NAME.fullmatch(name):
         raise ValueError(f"`name` (={name!r}) must be lower-case letters, digits and hyphens")
     for target in filter(None, targets):

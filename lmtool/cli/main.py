@@ -16,6 +16,8 @@ from lmtool.errors import ExitCode, LmtoolError, PluginError, UsageError, did_yo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lmtool.api import CommandSpec
+
 COMMANDS = {
     "tokenize": ("lmtool.cli.tokenize:app", "Turn text into a dataset of token ids, or filter stdin to stdout."),
     "train": ("lmtool.cli.train:app", "Train a model; run it again to go on or to confirm that it is done."),
@@ -37,13 +39,13 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in COMMANDS:
-            return _load(COMMANDS[cmd_name][0])
-        specs = terminal.registry().commands()
-        return _load(specs[cmd_name].target) if cmd_name in specs else None
+            return typer.main.get_command(_imported(COMMANDS[cmd_name][0]))
+        spec = terminal.registry().find_command(cmd_name)
+        return _plugin_command(spec) if spec else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None:
-            known = [*COMMANDS, *terminal.registry().commands()]
+            known = list(dict.fromkeys([*COMMANDS, *terminal.registry().commands()]))
             raise UsageError(f"no command '{args[0]}'{did_you_mean(args[0], known)}; commands: {', '.join(known)}")
         return super().resolve_command(ctx, args)
 
@@ -69,16 +71,21 @@ class LazyGroup(TyperGroup):
             _explain_os_error(error)
 
 
-def _load(target: str) -> Any:
+def _imported(target: str) -> Any:
     import importlib
 
     module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _plugin_command(spec: CommandSpec) -> Any:
     try:
-        return typer.main.get_command(getattr(importlib.import_module(module), attribute))
-    except (ImportError, AttributeError) as error:
-        if target in (own for own, _ in COMMANDS.values()):
-            raise
-        raise PluginError(f"the command {target} cannot be loaded: {error}") from error
+        application = _imported(spec.target)
+        if not isinstance(application, typer.Typer):
+            raise TypeError(f"{spec.target} is no typer.Typer application")
+        return typer.main.get_command(application)
+    except (Exception, SystemExit) as error:  # a third party's module may raise anything
+        raise PluginError(f"command '{spec.name}' cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def _explain_os_error(error: OSError) -> NoReturn:

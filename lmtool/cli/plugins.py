@@ -96,8 +96,7 @@ def _find(name: str, kind: str | None) -> list[Found]:
     if kind is not None:
         _check_kind(kind)
         return [registry.find(kind, name)]
-    plain = name.rpartition(":")[2]
-    found = [registry.find(one, name) for one in KINDS if plain in registry.names(one)]
+    found = [registry.find(one, name) for one in KINDS if registry.has(one, name)]
     if not found:
         every = sorted({known for one in KINDS for known in registry.names(one)})
         raise PluginError(f"no component named '{name}'{did_you_mean(name, every)}", hint="see `lmtool plugins list`")

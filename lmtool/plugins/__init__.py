@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 GROUP = "lmtool"
 
+COMMANDS = ("tokenize", "train", "eval", "score", "generate", "config", "plugins", "info")
+"""The sub-commands of lmtool itself; these names are never a plugin's."""
+
 
 def installed() -> list[EntryPoint]:
     """Every plugin's entry point, built-ins first, then by name. Imports none of them."""
     from importlib.metadata import entry_points
 
     found = {
-        EntryPoint(point.name, point.value, point.dist.name, point.dist.version)
+        # What a half-removed distribution leaves behind has no name any more.
+        EntryPoint(point.name, point.value, point.dist.name or "unknown", point.dist.version or "unknown")
         for point in entry_points(group=GROUP)
         if point.dist is not None
     }
@@ -64,10 +68,11 @@ def load(*, third_party: bool = True, refresh: bool = False) -> list[Report]:
 
 def clashes(reports: list[Report]) -> dict[tuple[str, str], list[str]]:
     """(kind, name) pairs that several distributions give, with their names, built-ins first."""
-    givers: dict[tuple[str, str], list[str]] = {}
+    givers: dict[tuple[str, str], list[str]] = {("command", name): [BUILT_IN] for name in COMMANDS}
     for report in reports:
-        for kind, component in report.components:
-            givers.setdefault((kind, component.name), []).append(report.plugin.distribution)
+        named = [(kind, component.name) for kind, component in report.components]
+        for pair in [*named, *(("command", command.name) for command in report.commands)]:
+            givers.setdefault(pair, []).append(report.plugin.distribution)
     return {pair: distributions for pair, distributions in givers.items() if len(distributions) > 1}
 
 

@@ -53,24 +53,23 @@ def _key(plugin: EntryPoint, stamp: str) -> str:
 
 def _stamp(plugin: EntryPoint) -> str:
     """Changes when the plugin's own files change, or when anything is installed beside it."""
-    from importlib.machinery import PathFinder
+    from importlib.util import find_spec
 
     parts = plugin.value.partition(":")[0].split(".")
     try:
-        spec = PathFinder.find_spec(parts[0])
+        spec = find_spec(parts[0])  # imports nothing, and knows the finders of editable installations, too
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
+    if spec is None:
         return "missing"
-    origin = Path(spec.origin)
-    times = [_mtime(origin), *(_mtime(folder) for folder in sys.path if folder.endswith("-packages"))]
-    if len(parts) > 1:
-        module = origin.parent.joinpath(*parts[1:])
-        times += [_mtime(module.with_suffix(".py")), _mtime(module / "__init__.py")]
-    return _digest(repr((str(origin), times)))
+    paths = [spec.origin or "", *(folder for folder in sys.path if folder.endswith("-packages"))]
+    for folder in spec.submodule_search_locations or ():
+        module = Path(folder).joinpath(*parts[1:])
+        paths += [str(module.with_suffix(".py")), str(module / "__init__.py")]
+    return _digest(repr([(path, _mtime(path)) for path in paths]))
 
 
-def _mtime(path: str | Path) -> int:
+def _mtime(path: str) -> int:
     try:
         return os.stat(path).st_mtime_ns
     except OSError:
@@ -92,9 +91,18 @@ def _probe_apart(plugin: EntryPoint) -> Report:
     import subprocess
 
     request = json.dumps({name: getattr(plugin, name) for name in EntryPoint.__slots__})
-    command = [sys.executable, "-m", "lmtool.plugins.probe"]
+    # -P: the working folder is not searched, so that a `random.py` that lies there is not taken for Python's own.
+    command = [sys.executable, "-P", "-m", "lmtool.plugins.probe"]
     try:
-        answer = subprocess.run(command, input=request, capture_output=True, text=True, timeout=PROBE_TIMEOUT)
+        # What it prints is read by nobody: a child that it leaves behind could hold a pipe open for ever.
+        answer = subprocess.run(
+            command,
+            input=request,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            timeout=PROBE_TIMEOUT,
+        )
         return Report.from_json(json.loads(answer.stdout))
     except subprocess.TimeoutExpired:
         return Report(plugin, state="failed", error=f"took more than {PROBE_TIMEOUT:.0f} s to import")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lmtool import plugins
 
 if TYPE_CHECKING:
+    from lmtool.api import CommandSpec, Component
     from lmtool.plugins.probe import Report
 
 
@@ -36,17 +37,15 @@ def _rows(report: Report, clashes: dict[tuple[str, str], list[str]]) -> list[Row
     plugin = report.plugin
     about = {"distribution": plugin.distribution, "version": plugin.version, "plugin": plugin.name}
     found = []
-    for kind, component in report.components:
-        clash = clashes.get((kind, component.name))
+    offered: list[tuple[str, Component | CommandSpec]] = [*report.components]
+    offered += [("command", command) for command in report.commands]
+    for kind, one in offered:
+        clash = clashes.get((kind, one.name))
         if clash and not plugin.built_in:
-            note = plugins.clash_message(kind, component.name, clash)
-            found.append(Row(name=component.name, kind=kind, status="clash", summary=note, **about))
+            note = plugins.clash_message(kind, one.name, clash)
+            found.append(Row(name=one.name, kind=kind, status="clash", summary=note, **about))
         else:
-            found.append(Row(name=component.name, kind=kind, status="active", summary=component.summary, **about))
-    found += [
-        Row(name=command.name, kind="command", status="active", summary=command.summary, **about)
-        for command in report.commands
-    ]
+            found.append(Row(name=one.name, kind=kind, status="active", summary=one.summary, **about))
     if report.state != "active" or not found:
         note = report.error or ("offers nothing" if report.state == "active" else "")
         found.append(Row(name=plugin.name, kind="plugin", status=report.state, summary=note, **about))

@@ -7,6 +7,7 @@ on stdin, reports as JSON lines on stdout), so that what they import, print or b
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass, field, fields
@@ -129,18 +130,29 @@ def _add(report: Report, kind: str, hook: str, descriptor: object) -> None:
             f"{kind} '{descriptor.name}' is made for version {descriptor.api} of the plugin api, "
             f"this lmtool has version {API_VERSION}"
         )
+    elif descriptor.name in _names(report, kind):
+        raise ValueError(f"{hook} yields '{descriptor.name}' twice")
     elif isinstance(descriptor, CommandSpec):
         report.commands.append(descriptor)
     else:
         report.components.append((kind, descriptor))
 
 
+def _names(report: Report, kind: str) -> set[str]:
+    if kind == "command":
+        return {command.name for command in report.commands}
+    return {component.name for given, component in report.components if given == kind}
+
+
 def main() -> None:
     """Probe each entry point of stdin; reports go to the real stdout, whatever a plugin prints goes to stderr."""
-    answer, sys.stdout = sys.stdout, sys.stderr
-    for line in sys.stdin:
-        report = probe(EntryPoint(**json.loads(line)))
-        print(json.dumps(report.to_json()), file=answer, flush=True)
+    # The file descriptor moves, too: a library in C or a child process writes to number 1, whatever `sys.stdout` is.
+    with os.fdopen(os.dup(1), "w") as answer:
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+        for line in sys.stdin:
+            report = probe(EntryPoint(**json.loads(line)))
+            print(json.dumps(report.to_json()), file=answer, flush=True)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,32 @@ BROKEN = {
         "failed",
         "`name` (='My Model') must be lower-case letters, digits and hyphens",
     ),
+    "yields itself": (
+        "@hookimpl\ndef lmtool_register_models(): return Component(name='x', target='a:b', summary='s')",
+        "failed",
+        "'Component' object is not iterable",
+    ),
+    "yields one twice": (
+        "@hookimpl\ndef lmtool_register_models(): return [Component(name='x', target='a:b', summary='s')] * 2",
+        "failed",
+        "lmtool_register_models yields 'x' twice",
+    ),
+    "no summary": (
+        "@hookimpl\ndef lmtool_register_models(): yield Component(name='x', target='a:b', summary=None)",
+        "failed",
+        "x: `summary` (=None) must be a string",
+    ),
+    "odd capabilities": (
+        "@hookimpl\ndef lmtool_register_models():"
+        " yield Component(name='x', target='a:b', summary='s', capabilities={1})",
+        "failed",
+        "x: `capabilities` (={1}) must be strings",
+    ),
+    "odd version": (
+        "@hookimpl\ndef lmtool_register_models(): yield Component(name='x', target='a:b', summary='s', version='2')",
+        "failed",
+        "x: `version` (='2') must be a whole number",
+    ),
     "wrong api": (
         "@hookimpl\ndef lmtool_register_models(): yield Component(name='new', target='a:b', summary='s', api=99)",
         "incompatible",
@@ -185,3 +211,115 @@ def test_show_gives_settings_defaults_and_docs(lmtool):
     assert done.code == 0
     assert done.stdout.startswith("model ngram: ")
     assert "order: whole number ≥ 1 ≤ 10, default " in done.stdout
+
+
+COMMAND = """
+    import typer
+    app = typer.Typer()
+    @app.command()
+    def command(): print("of", __name__)
+    @hookimpl
+    def lmtool_register_commands():
+        yield CommandSpec(name={name!r}, target=__name__ + ":app", summary="say whose it is")
+"""
+
+
+def test_a_command_that_two_distributions_give_must_be_said_in_full(lmtool, plugin_site):
+    for distribution in ("lmtool-one", "lmtool-two"):
+        plugin_site.add(distribution, COMMAND.format(name="hello"))
+
+    plain = lmtool("hello")
+
+    assert plain.code == 3
+    error = plain.stderr.splitlines()[-1]
+    assert error == "error: command 'hello' is given by lmtool-one and lmtool-two; say which: `lmtool-one:hello`"
+    assert lmtool("lmtool-two:hello").stdout == "of lmtool_two\n"
+
+
+def test_a_command_with_the_name_of_a_built_in_one_is_a_clash(lmtool, plugin_site):
+    plugin_site.add("lmtool-clash", COMMAND.format(name="eval"))
+
+    done = lmtool("plugins", "list", "--json")
+
+    assert statuses(done) == {"eval": "clash"}
+    (line,) = done.stderr.splitlines()
+    assert "command 'eval' is built in" in line
+    assert lmtool("eval", "nowhere").stderr.startswith("error: no run nowhere")
+    assert lmtool("lmtool-clash:eval").stdout == "of lmtool_clash\n"
+
+
+def test_the_plugin_host_knows_every_command_of_lmtool():
+    from lmtool import plugins
+    from lmtool.cli import main
+
+    assert list(plugins.COMMANDS) == list(main.COMMANDS)
+
+
+@pytest.mark.parametrize("target", ["nowhere:app", "os:nothing", "os:sep", "lmtool_broken_command:app"])
+def test_a_command_that_cannot_be_loaded_is_one_line(lmtool, plugin_site, target):
+    plugin_site.add("lmtool-broken", COMMAND.format(name="hello").replace('__name__ + ":app"', repr(target)))
+    (plugin_site.folder / "lmtool_broken_command.py").write_text("raise ValueError('no such luck')")
+
+    done = lmtool("hello")
+
+    assert done.code == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: command 'hello' cannot be loaded: ")
+
+
+def test_settings_that_are_no_config_are_one_line(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD.replace("summary=", "config='os:sep', summary="))
+
+    done = lmtool("plugins", "show", "good")
+
+    assert done.code == 3
+    assert done.stderr == (
+        "error: model 'good' of lmtool-good cannot be used: its settings, os:sep, are no lmtool.config.Config\n"
+    )
+
+
+def test_a_target_that_exits_when_it_is_imported_is_one_line(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD.replace("summary=", "config='good_models:Config', summary="))
+    (plugin_site.folder / "good_models.py").write_text("raise SystemExit(0)")
+
+    done = lmtool("plugins", "show", "good")
+
+    assert done.code == 3
+    assert "model 'good' of lmtool-good cannot be loaded: SystemExit: 0" in done.stderr
+
+
+def test_what_a_plugin_prints_by_whatever_means_disturbs_nobody(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", "\n    import os; os.system('echo hello'); os.write(1, b'{')" + GOOD)
+
+    done = lmtool("plugins", "list", "--json")
+
+    assert statuses(done) == {"good": "active"}
+    assert done.stderr == ""
+
+
+def test_a_python_file_in_the_working_folder_is_not_taken_for_a_library(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD)
+    (lmtool.cwd / "pluggy.py").write_text("raise RuntimeError('not the real one')")
+
+    done = lmtool.python("-P", "-m", "lmtool", "plugins", "list", "--json")
+
+    assert statuses(done) == {"good": "active"}
+
+
+def test_a_distribution_without_a_name_is_listed_all_the_same(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD)
+    (plugin_site.folder / "lmtool_good-1.0.dist-info" / "METADATA").unlink()
+
+    done = lmtool("plugins", "list", "--json")
+
+    assert done.code == 0
+    assert statuses(done) == {"good": "active"}
+
+
+def test_show_looks_for_a_full_name_in_the_kinds_that_its_distribution_gives(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD.replace('"good"', '"byte"'))
+
+    done = lmtool("plugins", "show", "lmtool-good:byte")
+
+    assert done.code == 0
+    assert done.stdout.startswith("model byte: ")
