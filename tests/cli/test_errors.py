@@ -62,7 +62,7 @@ def check(lmtool, arguments, code, *parts, input=""):
     return done
 
 
-# reading text ----------------------------------------------------------------------------------------------------------
+# reading text
 
 
 def make_missing(path):
@@ -144,7 +144,7 @@ def test_a_glob_that_matches_nothing_is_named(lmtool):
     check(lmtool, ["tokenize", "--tokenizer", "word", "--train", "*.text", "-o", "out"], FAILED, "*.text")
 
 
-# config and options ----------------------------------------------------------------------------------------------------
+# config and options
 
 
 BAD_TRAIN = {
@@ -186,7 +186,7 @@ def test_no_data_at_all_is_explained(lmtool):
     check(lmtool, ["train", "--model", "ngram", "-o", "out"], USAGE, "data")
 
 
-# datasets and runs -----------------------------------------------------------------------------------------------------
+# datasets and runs
 
 
 def test_a_dataset_made_with_another_tokenizer_is_refused(lmtool, work):
@@ -248,7 +248,7 @@ def test_any_damaged_file_is_found_and_never_a_traceback(lmtool, work, folder):
         path.write_bytes(content)
 
 
-# the disk --------------------------------------------------------------------------------------------------------------
+# the disk
 
 
 def limited(cwd: Path, limit: int, *arguments: str) -> subprocess.CompletedProcess[str]:

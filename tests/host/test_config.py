@@ -26,7 +26,7 @@ def error_of(toml, tmp_path, overrides=()):
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ('[model]\nname = "lstm"\nhiden_size = 3', "run.toml: unknown key model.hiden_size (did you mean 'hidden_size'?)"),
+        ('[model]\nname = "ngram"\nordr = 3', "run.toml: unknown key model.ordr (did you mean 'order'?)"),
         ('[modle]\nname = "lstm"', "run.toml: unknown section [modle] (did you mean 'model'?)"),
         ('[model]\nname = "lstm"\nhidden_size = 0', "run.toml: model.hidden_size must be at least 1, got 0"),
         ('[model]\nname = "lstm"\nhidden_size = "9"', "run.toml: model.hidden_size must be a whole number, got '9'"),
@@ -37,7 +37,7 @@ def error_of(toml, tmp_path, overrides=()):
         ('[model]\nname = "ngram"\n[training]\nseed = -1', "run.toml: training.seed must be at least 0, got -1"),
         ('[model]\nname = "ngram"\n[data]\ntrain = "a.txt"', "run.toml: data.train must be a list, got 'a.txt'"),
         ('[model]\nname = "ngram"\n[data]\ntrain = [1]', "run.toml: data.train.0 must be a string, got 1"),
-        ('[training]\nmax_minutes = "x"\n[model]\nname="ngram"', "run.toml: training.max_minutes must be a number, got 'x'"),
+        ('model.name="ngram"\ntraining.max_minutes = "x"', "run.toml: training.max_minutes must be a number, got 'x'"),
         (
             '[model]\nname = "ngram"\n[optimizer]\nname = "sgd"',
             "run.toml: [optimizer] has no use: model 'ngram' is counted, it takes no steps",

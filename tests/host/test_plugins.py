@@ -104,7 +104,7 @@ def test_a_built_in_name_means_the_built_in_one_and_the_other_can_be_said(lmtool
         """
         @hookimpl
         def lmtool_register_tokenizers():
-            yield Component(name="byte", target="nowhere:Byte", summary="another byte tokenizer", capabilities={"fixed"})
+            yield Component(name="byte", target="nowhere:Byte", summary="another one", capabilities={"fixed"})
         """,
     )
 

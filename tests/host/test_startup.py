@@ -1,4 +1,4 @@
-"""What is asked ten thousand times a day must not load what it does not need. (How fast it is: `benchmarks/startup.py`.)"""
+"""What is asked ten thousand times a day must not load what it does not need; for speed see benchmarks/startup.py."""
 
 from __future__ import annotations
 
