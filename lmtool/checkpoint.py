@@ -12,6 +12,7 @@ Nothing else is needed to go on exactly, because a batch is a pure function of t
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -112,8 +113,20 @@ def _forms(arrays: dict[str, Any]) -> dict[str, str]:
 def _save_arrays(path: Path, state: Any) -> None:
     arrays = _flat(state)
     (path / "arrays.json").write_text(json.dumps(_forms(arrays), indent=2) + "\n")
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        checkpointer.save((path / "arrays").absolute(), args=ocp.args.StandardSave(arrays))
+    _check_space(path / "space", sum(array.nbytes for array in arrays.values()))
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            checkpointer.save((path / "arrays").absolute(), args=ocp.args.StandardSave(arrays))
+    except ValueError as error:  # what the storage library makes of an error of the operating system
+        raise DataError(f"cannot write {path.parent}: {str(error).partition(chr(10))[0]}") from None
+
+
+def _check_space(path: Path, size: int) -> None:
+    """Raise OSError if the disk is too full. Orbax finds that out in many threads at once, which all complain."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+        path.unlink()
 
 
 def _restore_arrays(path: Path, like: Any) -> Any:

@@ -56,7 +56,10 @@ class LanguageModelNetwork(nn.Module):
 
 def target_log_probs(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Log-probability of each target, in nats: [N, V] and [N] to [N]."""
-    chosen = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
+    # Picked out by comparing, not by indexing: this and its gradient are fused with the passes over [N, V] that the
+    # normaliser needs anyway.
+    is_target = jax.lax.broadcasted_iota(targets.dtype, logits.shape, 1) == targets[:, None]
+    chosen = jnp.sum(jnp.where(is_target, logits, 0.0), axis=-1)
     return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +94,22 @@ def test_a_checkpoint_of_another_model_is_refused(checkpoints):
 
     with pytest.raises(DataError, match=r"is of another model .* is float32\[3, 2\], not float32\[5, 5\]"):
         checkpoints.restore(other)
+
+
+def test_a_full_disk_is_one_error_and_keeps_what_there_is(checkpoints):
+    checkpoints.save(1, state(1.0), {"step": 1})
+    big = {**state(2.0), "params": jnp.zeros((300, 300))}
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+    try:
+        with pytest.raises(DataError, match="cannot write"):
+            checkpoints.save(2, big, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, before)
+
+    assert [path.name for path in checkpoints.folder.iterdir()] == ["step-00000001"]
 
 
 def test_what_a_killed_process_left_behind_is_not_a_checkpoint(checkpoints):
