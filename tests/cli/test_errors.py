@@ -273,7 +273,7 @@ def limited(cwd: Path, limit: int, *arguments: str) -> subprocess.CompletedProce
     ids=["tokenize", "train ngram", "train lstm"],
 )
 def test_a_full_disk_is_one_line_and_nothing_half_written(work, arguments):
-    done = limited(work, 2048, *arguments)
+    done = limited(work, 512, *arguments)
 
     assert done.returncode == FAILED, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
