@@ -7,10 +7,14 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    if not answered_early(sys.argv[1:]):
-        from lmtool.cli.main import app
+    from lmtool.cli.exits import exit_codes, prepare_streams
 
-        app(prog_name="lmtool")
+    prepare_streams()
+    with exit_codes():
+        if not answered_early(sys.argv[1:]):
+            from lmtool.cli.main import app
+
+            app(prog_name="lmtool")
 
 
 def answered_early(arguments: list[str]) -> bool:

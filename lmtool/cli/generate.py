@@ -39,7 +39,7 @@ def generate(
 ) -> None:
     """Continue a prompt with a trained model, to the end of the line."""
     from lmtool.errors import UsageError
-    from lmtool.generation import Sampling
+    from lmtool.generation import Sampling, encode_prompt
     from lmtool.generation import generate as continuations
 
     sampling = Sampling(
@@ -56,7 +56,7 @@ def generate(
     opened, model = open_model(run)
     tokenizer = opened.tokenizer
     for number, text in enumerate(_prompts(prompt)):
-        _note_unknown(text, tokenizer.unk_id, tokenizer.encode(text))
+        _note_unknown(text, tokenizer.unk_id, encode_prompt(tokenizer, text))
         samples = list(continuations(model, tokenizer, text, sampling, seed=(seed, number), num_samples=num_samples))
         head = "" if only_new else text
         if as_json:
@@ -70,15 +70,27 @@ def _prompts(prompt: str) -> Iterator[str]:
     from lmtool.filters import incoming_lines
 
     if prompt != "-":
-        yield prompt
+        yield _as_text(prompt)
         return
     for batch in incoming_lines("-"):
         yield from batch
 
 
+def _as_text(prompt: str) -> str:
+    """An argument as text that was read: line ends are `\\n`. Raises UsageError if it is not UTF-8."""
+    from lmtool.errors import UsageError
+
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--prompt is not UTF-8 at character {error.start + 1}") from None
+    return prompt.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _note_unknown(prompt: str, unk_id: int | None, ids: list[int]) -> None:
     if unk_id is not None and unk_id in ids:
-        terminal.say(f"{ids.count(unk_id)} of {len(ids)} tokens of the prompt are not in the vocabulary: {prompt}")
+        shown = " ".join(prompt.split())
+        terminal.say(f"{ids.count(unk_id)} of {len(ids)} tokens of the prompt are not in the vocabulary: {shown}")
 
 
 def _to_json(prompt: str, head: str, seed: int, samples: list[Sample]) -> str:

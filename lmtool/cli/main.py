@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from lmtool import __version__
 from lmtool.cli import terminal
-from lmtool.errors import ExitCode, LmtoolError, PluginError, UsageError, did_you_mean
+from lmtool.cli.exits import exit_codes
+from lmtool.errors import PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,18 +56,8 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command; a user's problem becomes one line on stderr and its exit code."""
-        try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()  # so that a full disk or a closed pipe is known here, not at the interpreter's end
-            return result
-        except LmtoolError as error:
-            terminal.error(error.message, error.hint)
-            raise SystemExit(error.exit_code) from None
-        except KeyboardInterrupt:
-            terminal.error("interrupted")
-            raise SystemExit(ExitCode.INTERRUPTED) from None
-        except OSError as error:
-            _explain_os_error(error)
+        with exit_codes():
+            return super().invoke(ctx)
 
 
 def _imported(target: str) -> Any:
@@ -86,21 +75,6 @@ def _plugin_command(spec: CommandSpec) -> Any:
         return typer.main.get_command(application)
     except (Exception, SystemExit) as error:  # a third party's module may raise anything
         raise PluginError(f"command '{spec.name}' cannot be loaded: {type(error).__name__}: {error}") from error
-
-
-def _explain_os_error(error: OSError) -> NoReturn:
-    """A full disk or a forbidden file is the user's problem; an error that names no file is ours."""
-    if isinstance(error, BrokenPipeError):
-        # The reader of our stdout has gone, as `head` does; what it did not want is not a failure.
-        sys.stdout = None
-        raise SystemExit(ExitCode.OK) from None
-    out_of_space = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if error.filename is None and not out_of_space:
-        raise error
-    where = f"{error.filename}: " if error.filename else ""
-    hint = "free some space and run the same command again" if out_of_space else None
-    terminal.error(f"{where}{(error.strerror or str(error)).lower()}", hint)
-    raise SystemExit(ExitCode.FAILED) from None
 
 
 app = typer.Typer(

@@ -53,6 +53,22 @@ def test_unknown_words_of_the_prompt_are_said_and_kept(lmtool, tiny):
     assert "1 of 2 tokens of the prompt are not in the vocabulary: The zebra" in done.stderr
 
 
+def test_a_prompt_may_have_several_lines_with_any_line_ends(lmtool, tiny):
+    done = lmtool("generate", tiny / "chars", "--prompt", "The old\r\nThe", "--max-tokens", 3, "--json")
+
+    assert done.code == 0
+    assert done.stderr == ""
+    assert done.json["prompt"] == "The old\nThe"
+    assert done.json["samples"][0]["text"].startswith("The old\nThe")
+
+
+def test_a_prompt_that_is_no_text_is_a_usage_error(lmtool, tiny):
+    done = lmtool("generate", tiny / "words", "--prompt", "caf\udce9")
+
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr == "error: --prompt is not UTF-8 at character 4\n"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

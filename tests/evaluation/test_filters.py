@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import gzip
+import io
 from types import SimpleNamespace
 
 import pytest
@@ -13,14 +14,25 @@ from lmtool.errors import DataError
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Makes `os.read` of stdin give these pieces, one a call."""
+    """Makes each read of stdin give the next of these pieces."""
 
     def give(*pieces: bytes) -> None:
-        waiting = [*pieces, b""]
-        monkeypatch.setattr(filters.sys, "stdin", SimpleNamespace(fileno=lambda: 0))
-        monkeypatch.setattr(os, "read", lambda fd, size: waiting.pop(0))
+        monkeypatch.setattr(filters.sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(Pieces(pieces), 1 << 16)))
 
     return give
+
+
+class Pieces(io.RawIOBase):
+    def __init__(self, pieces):
+        self.waiting = list(pieces)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        piece = self.waiting.pop(0) if self.waiting else b""
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def test_whole_lines_are_given_as_soon_as_they_are_there(stdin):
@@ -40,6 +52,19 @@ def test_empty_lines_and_line_ends_of_other_systems_are_lines(stdin):
     stdin(b"\n\none\r\n", b"two\r", b"\n")
 
     assert list(filters.incoming_lines("-")) == [["", "", "one"], ["two"]]
+
+
+def test_what_is_compressed_is_decompressed(stdin):
+    packed = gzip.compress(b"one\ntwo\n")
+    stdin(packed[:10], packed[10:])
+
+    assert list(filters.incoming_lines("-")) == [["one", "two"]]
+
+
+def test_a_line_in_many_pieces_is_one_line(stdin):
+    stdin(*[b"ab"] * 1000, b"\nc\n")
+
+    assert list(filters.incoming_lines("-")) == [["ab" * 1000, "c"]]
 
 
 def test_nothing_is_no_line(stdin):
