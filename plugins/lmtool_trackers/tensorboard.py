@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import PluginError
@@ -22,11 +23,11 @@ class TensorBoard:
 
     def __init__(self, config: Config, *, run: Path) -> None:
         try:
-            import tensorboardX
+            tensorboard_x = import_module("tensorboardX")
         except ImportError:
             message = "tracker 'tensorboard' needs the package tensorboardX, which is not installed"
             raise PluginError(message, hint="`pip install tensorboardX`") from None
-        self._writer: Any = tensorboardX.SummaryWriter(str(run / "tensorboard"))
+        self._writer: Any = tensorboard_x.SummaryWriter(str(run / "tensorboard"))
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ class Trainer:
         return report
 
 
+@pytest.fixture(scope="session")
+def trainer_in(dataset: Dataset, registry: Registry) -> Callable[[Path], Trainer]:
+    return lambda folder: Trainer(folder, dataset, registry)
+
+
 @pytest.fixture
-def trainer(tmp_path: Path, dataset: Dataset, registry: Registry) -> Trainer:
-    return Trainer(tmp_path, dataset, registry)
+def trainer(tmp_path: Path, trainer_in: Callable[[Path], Trainer]) -> Trainer:
+    return trainer_in(tmp_path)

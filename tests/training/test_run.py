@@ -13,10 +13,8 @@ from lmtool.run import Run
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, dataset, registry):
-    from conftest import Trainer
-
-    return Trainer(tmp_path_factory.mktemp("runs"), dataset, registry)("run", "training.max_steps=3")
+def finished(tmp_path_factory, trainer_in):
+    return trainer_in(tmp_path_factory.mktemp("runs"))("run", "training.max_steps=3")
 
 
 @pytest.fixture
