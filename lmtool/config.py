@@ -66,7 +66,9 @@ class TrainingConfig(Config):
 class EvaluationConfig(Config):
     """What `lmtool eval` computes, and how."""
 
-    evaluators: list[str | dict[str, Any]] = Field(["perplexity"], description="names, or tables with settings")
+    evaluators: list[str | dict[str, Any]] = Field(
+        ["perplexity"], min_length=1, description="names, or tables with settings"
+    )
     batch_size: int = Field(16, ge=1, description="contiguous pieces of the text that are read side by side")
     bptt: int = Field(128, ge=1, description="time steps per window; changes speed, not results")
 
@@ -151,6 +153,9 @@ class Raw:
         for end in range(len(parts), 0, -1):
             if origin := self.origins.get(".".join(parts[:end])):
                 return f"{origin}: "
+        for below, origin in self.origins.items():
+            if below.startswith(f"{path}."):
+                return f"{origin}: "
         return f"{self.source}: " if self.source else ""
 
 
@@ -163,7 +168,9 @@ def read_raw(path: str | Path | None) -> Raw:
         return Raw(tomllib.loads(text), source=str(path))
     except FileNotFoundError:
         raise ConfigError(f"no config file {path}", hint="`lmtool config new` writes one") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
 
 
@@ -171,16 +178,17 @@ def apply_overrides(raw: Raw, overrides: Iterable[str]) -> None:
     """Apply `a.b=c` settings; c is a TOML value, or a plain string where it is not one."""
     for override in overrides:
         path, equals, text = override.partition("=")
-        if not equals or not path.strip():
+        if not equals or not all(part.strip() for part in path.split(".")):
             raise ConfigError(f"--set {override}: must look like section.key=value")
         raw.set(path.strip(), _toml_value(text.strip()), f"--set {override}")
 
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return parsed["value"] if len(parsed) == 1 else text  # a text of several lines may look like several settings
 
 
 def resolve(raw: Raw, registry: Registry) -> RunConfig:
@@ -198,7 +206,7 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
     from_dataset = core["data"].path is not None and "tokenizer" not in raw.values
-    check_inline(core, registry)
+    check_inline(core, registry, raw)
     return RunConfig(
         **core,
         tokenizer=None if from_dataset else choose(raw, "tokenizer", registry),
@@ -236,16 +244,20 @@ def choose(raw: Raw, kind: str, registry: Registry) -> Choice:
     return Choice(kind, name, _validate(found.config_class(), raw, kind, section), found)
 
 
-def check_inline(core: Mapping[str, Any], registry: Registry) -> None:
+def check_inline(core: Mapping[str, Any], registry: Registry, raw: Raw) -> None:
     """Raise for a component inside a core section that is unknown or has wrong settings."""
-    choose_inline("step", core["training"].step, registry, "training.step")
+    if core["data"].reader:  # else it depends on each file's suffix
+        choose_inline("reader", core["data"].reader, registry, "data.reader", raw)
+    choose_inline("step", core["training"].step, registry, "training.step", raw)
     for setting in core["training"].trackers:
-        choose_inline("tracker", setting, registry, "training.trackers")
+        choose_inline("tracker", setting, registry, "training.trackers", raw)
     for setting in core["evaluation"].evaluators:
-        choose_inline("evaluator", setting, registry, "evaluation.evaluators")
+        choose_inline("evaluator", setting, registry, "evaluation.evaluators", raw)
 
 
-def choose_inline(kind: str, setting: str | Mapping[str, Any], registry: Registry, where: str) -> Choice:
+def choose_inline(
+    kind: str, setting: str | Mapping[str, Any], registry: Registry, where: str, raw: Raw | None = None
+) -> Choice:
     """A component named inside a section: `"name"`, or a table of `name` and settings.
 
     Args:
@@ -253,13 +265,15 @@ def choose_inline(kind: str, setting: str | Mapping[str, Any], registry: Registr
         setting: The value in the config.
         registry: Where to look.
         where: The key's dotted path, for messages: `evaluation.evaluators`.
+        raw: What the setting comes from, for messages.
     """
+    raw = raw or Raw()
     table = {"name": setting} if isinstance(setting, str) else dict(setting)
     name = table.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f"{where}: a {kind} must have a `name`, got {setting!r}")
+        raise ConfigError(f"{raw.where(where)}{where}: a {kind} must have a `name`, got {setting!r}")
     found = registry.find(kind, name)
-    return Choice(kind, name, _validate(found.config_class(), Raw({where: table}), where, table), found)
+    return Choice(kind, name, _validate(found.config_class(), raw, where, table), found)
 
 
 def load_config(
@@ -312,7 +326,8 @@ def _explain(error: Any, schema: type[Config], raw: Raw, section: str) -> Config
     if error["type"] == "extra_forbidden":
         known = list(schema.model_fields)
         near = did_you_mean(location[-1], known)
-        return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{section}] has {', '.join(known)}")
+        has = ", ".join(known) or "no settings"
+        return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{section}] has {has}")
     if error["type"] == "missing":
         return ConfigError(f"{raw.where(section)}{path} is missing")
     context = error.get("ctx", {})

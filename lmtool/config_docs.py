@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticUndefined
 
 from lmtool.config import COMPONENT_SECTIONS, CORE_SECTIONS, DEFAULT_NAMES, SECTIONS, Config
+from lmtool.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lmtool.registry import Registry
+
+
+logger = logging.getLogger("lmtool.config")
 
 
 def template(registry: Registry, names: Mapping[str, str]) -> str:
@@ -23,16 +28,21 @@ def template(registry: Registry, names: Mapping[str, str]) -> str:
 
     Raises:
         PluginError: if a component is unknown.
+        ConfigError: if an optimizer is asked for and the model takes no steps.
     """
     lines: list[str] = []
+    fitted = "fitted" in registry.find("model", names["model"]).component.capabilities
+    if fitted and "optimizer" in names:
+        raise ConfigError(f"[optimizer] has no use: model '{names['model']}' is counted, it takes no steps")
     for section in SECTIONS:
         if section in CORE_SECTIONS:
             lines += ["", f"[{section}]", *_settings(CORE_SECTIONS[section])]
             continue
-        found = registry.find(section, names.get(section) or DEFAULT_NAMES.get(section, ""))
-        if section == "optimizer" and "fitted" in registry.find("model", names["model"]).component.capabilities:
+        if section == "optimizer" and fitted:
             continue
-        lines += ["", f"[{section}]  # {found.component.summary}", f'name = "{found.component.name}"']
+        name = names.get(section) or DEFAULT_NAMES[section]
+        found = registry.find(section, name)
+        lines += ["", f"[{section}]  # {_one_line(found.component.summary)}", f'name = "{name}"']
         lines += _settings(found.config_class())
     return "\n".join(lines).lstrip("\n") + "\n"
 
@@ -41,7 +51,7 @@ def _settings(schema: type[Config]) -> Iterator[str]:
     import tomli_w
 
     for name, info in schema.model_fields.items():
-        comment = f"  # {info.description}" if info.description else ""
+        comment = f"  # {_one_line(info.description)}" if info.description else ""
         default = info.get_default(call_default_factory=True)
         if default is None or default is PydanticUndefined:
             # What has no default is shown, but commented out: TOML has no word for "none".
@@ -53,15 +63,20 @@ def _settings(schema: type[Config]) -> Iterator[str]:
             yield f"{tomli_w.dumps({name: _plain(default)}).strip()}{comment}"
 
 
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple | frozenset | set) else value
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:
-    """The JSON schema (2020-12) of a config file, with every installed component's settings."""
+    """The JSON schema (2020-12) of a config file, with the settings of every installed component that can be used."""
     sections: dict[str, Any] = {name: schema.model_json_schema() for name, schema in CORE_SECTIONS.items()}
     for kind in COMPONENT_SECTIONS:
-        sections[kind] = {"oneOf": [_component_schema(registry, kind, name) for name in registry.names(kind)]}
+        schemas = [_component_schema(registry, kind, name) for name in registry.names(kind)]
+        sections[kind] = {"oneOf": [schema for schema in schemas if schema]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "lmtool run",
@@ -71,9 +86,14 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     }
 
 
-def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any]:
-    found = registry.find(kind, name)
-    schema = found.config_class().model_json_schema()
+def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any] | None:
+    """None, and a warning, for one that is broken or that two distributions give."""
+    try:
+        found = registry.find(kind, name)
+        schema = found.config_class().model_json_schema()
+    except PluginError as error:
+        logger.warning("not in the schema: %s", error.message)
+        return None
     schema["title"] = f"{kind} {name}"
     schema["description"] = found.component.summary
     schema["properties"] = {"name": {"const": name}, **schema.get("properties", {})}

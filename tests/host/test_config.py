@@ -42,6 +42,15 @@ def error_of(toml, tmp_path, overrides=()):
             '[model]\nname = "ngram"\n[optimizer]\nname = "sgd"',
             "run.toml: [optimizer] has no use: model 'ngram' is counted, it takes no steps",
         ),
+        (
+            'model.name="ngram"\nevaluation.evaluators=[{name="perplexity", x=1}]',
+            "run.toml: unknown key evaluation.evaluators.x",
+        ),
+        ('model.name="ngram"\nevaluation.evaluators=[]',
+         "run.toml: evaluation.evaluators must have at least 1 entries, got []"),
+        ('model.name="ngram"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
+        ('model.name="ngram"\ndata.reader={name="txt"}',
+         "no reader named 'txt' (did you mean 'text'?); installed: builtin, jsonl, text"),
         ('[model]\nname = "ltsm"', "no model named 'ltsm' (did you mean 'lstm'?); installed: cnn, lstm, ngram"),
     ],
 )  # fmt: skip
@@ -53,6 +62,31 @@ def test_an_unknown_key_lists_what_is_allowed(tmp_path):
     _, hint = error_of('[model]\nname = "ngram"\nordr = 3', tmp_path)
 
     assert hint.startswith("[model] has order, ")
+
+
+def test_what_is_wrong_in_set_is_said_of_set(tmp_path):
+    def message(override):
+        return error_of("model.name='ngram'", tmp_path, [override])[0]
+
+    assert message("modle.order=3") == "--set modle.order=3: unknown section [modle] (did you mean 'model'?)"
+    assert message("model..order=3") == "--set model..order=3: must look like section.key=value"
+    assert message("model.order=3\nx = 4").startswith("--set model.order=3 x = 4: model.order must be a whole number")
+
+
+def test_a_folder_is_no_config(tmp_path):
+    with pytest.raises(ConfigError, match=r": cannot be read: is a directory$"):
+        load_config(tmp_path, registry)
+
+
+def test_a_template_says_a_component_as_it_was_asked_for():
+    text = template(registry, {"model": "lstm", "optimizer": "lmtool:sgd"})
+
+    assert tomllib.loads(text)["optimizer"]["name"] == "lmtool:sgd"
+
+
+def test_a_template_for_a_counted_model_takes_no_optimizer():
+    with pytest.raises(ConfigError, match=r"\[optimizer\] has no use: model 'ngram' is counted, it takes no steps"):
+        template(registry, {"model": "ngram", "optimizer": "sgd"})
 
 
 def test_a_missing_model_lists_what_is_installed(tmp_path):

@@ -278,6 +278,17 @@ def test_settings_that_are_no_config_are_one_line(lmtool, plugin_site):
     )
 
 
+def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD.replace("summary=", "config='os:sep', summary="))
+
+    done = lmtool("config", "schema")
+
+    models = [schema["properties"]["name"]["const"] for schema in done.json["properties"]["model"]["oneOf"]]
+    assert models == ["cnn", "lstm", "ngram"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("warning: not in the schema: model 'good' of lmtool-good cannot be used: ")
+
+
 def test_a_target_that_exits_when_it_is_imported_is_one_line(lmtool, plugin_site):
     plugin_site.add("lmtool-good", GOOD.replace("summary=", "config='good_models:Config', summary="))
     (plugin_site.folder / "good_models.py").write_text("raise SystemExit(0)")
