@@ -162,6 +162,8 @@ def pick(log_probs: np.ndarray, sampling: Sampling, uniform: np.ndarray, forbidd
     """
     scores = log_probs.copy()
     scores[:, forbidden] = -np.inf
+    if np.isnan(scores).any():
+        raise DataError("the model gives a token no log-probability at all (NaN): its parameters are damaged")
     best = scores.max(axis=1, keepdims=True)
     if not np.isfinite(best).all():
         raise DataError("the model expects nothing but <unk> here", hint="`--allow-unknown` lets it say so")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -20,16 +21,21 @@ def prepare_jax() -> None:
     import jax
 
     config: Any = jax.config
-    if config.jax_compilation_cache_dir is None:
-        config.update("jax_compilation_cache_dir", str(_compilation_cache()))
-        config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    if config.jax_compilation_cache_dir is None and (folder := _compilation_cache()):
+        config.update("jax_compilation_cache_dir", str(folder))
         # JAX remembers what took a second; `score` and `generate` of small models wait for many that took less.
         config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _compilation_cache() -> Path:
-    """One folder a kind of CPU: homes are shared between machines, code compiled for one may not run on another."""
-    return cache_folder() / "jax" / hashlib.sha256(_cpu().encode()).hexdigest()[:12]
+def _compilation_cache() -> Path | None:
+    """One folder a kind of CPU: homes are shared between machines, code compiled for one may not run on another.
+
+    None where it cannot be written: JAX would warn of it at each function.
+    """
+    folder = cache_folder() / "jax" / hashlib.sha256(_cpu().encode()).hexdigest()[:12]
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _cpu() -> str:

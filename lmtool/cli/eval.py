@@ -96,8 +96,9 @@ def _show(results: Sequence[Result]) -> None:
 
     from lmtool import report
 
-    # Off a terminal there is no width to keep to, and nobody to read colours.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    # Off a terminal there is no width to keep to, and nobody to read colours. Names may hold what looks like markup.
+    width = None if sys.stdout.isatty() else 10_000
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     console.print(report.table(results))
     console.print()
     for line in report.legend(results):

@@ -59,7 +59,7 @@ def check_command(
     raw = Raw()
     apply_overrides(raw, [f"{kind}.{override}" for override in overrides or ()])
     try:
-        todo = checks(kind, name, raw.values.get(kind))
+        todo = checks(kind, name, raw.values.get(kind), terminal.registry())
     except ValueError as error:
         raise UsageError(str(error)) from None
     results = {}

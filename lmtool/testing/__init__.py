@@ -22,6 +22,8 @@ from lmtool.testing.subject import Subject
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lmtool.registry import Registry
+
 __all__ = ["Subject", "checks", "conformance"]
 
 _MODULES = {
@@ -35,13 +37,16 @@ _MODULES = {
 """Kind, or a model's capability, to the modules whose `CHECKS` apply."""
 
 
-def checks(kind: str, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Callable[[], None]]:
+def checks(
+    kind: str, name: str, config: Mapping[str, Any] | None = None, registry: Registry | None = None
+) -> dict[str, Callable[[], None]]:
     """The properties that a component must have, by name, each ready to be called.
 
     Args:
         kind: Of the component.
         name: Its name, as in a config.
         config: Settings to test it with; small ones, so that the tests are fast.
+        registry: Where to look for it; all that is installed if left out.
 
     Raises:
         PluginError: if there is no such component.
@@ -51,10 +56,10 @@ def checks(kind: str, name: str, config: Mapping[str, Any] | None = None) -> dic
     import importlib
 
     from lmtool.config import choose_inline
-    from lmtool.registry import Registry
+    from lmtool import registry as host
     from lmtool.testing import descriptors
 
-    choice = choose_inline(kind, {"name": name, **(config or {})}, Registry(), kind)
+    choice = choose_inline(kind, {"name": name, **(config or {})}, registry or host.Registry(), kind)
     subject = Subject(choice.found, choice.config)
     keys = sorted(subject.component.capabilities & {"backbone", "fitted"}) if kind == "model" else [kind]
     if not any(key in _MODULES for key in keys):

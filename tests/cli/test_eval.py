@@ -145,3 +145,11 @@ def test_a_run_that_is_not_finished_is_evaluated_with_a_warning(lmtool, tiny):
     assert "warning: run is not finished" in done.stderr
     assert without.code == 1
     assert without.stderr.startswith("error: run has no model yet")
+
+
+def test_a_name_with_brackets_is_shown_as_it_is(lmtool, tiny):
+    (lmtool.cwd / "[red]run").symlink_to(tiny / "words")
+
+    done = lmtool("eval", "[red]run", "--on", tiny / "test.txt")
+
+    assert "[red]run" in done.stdout.splitlines()[0]

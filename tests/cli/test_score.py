@@ -115,3 +115,13 @@ def test_carrying_nothing_is_said(lmtool, tiny):
 
     assert len(columns(done)) == 1
     assert "starts each line anew" in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(lmtool, tiny):
+    (lmtool.cwd / "file").touch()
+    lmtool.environment["LMTOOL_CACHE"] = str(lmtool.cwd / "file")
+
+    done = lmtool("score", tiny / "lstm", input="The old\n")
+
+    assert (done.code, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1

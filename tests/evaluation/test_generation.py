@@ -173,3 +173,8 @@ def test_large_numbers_of_samples_are_drawn_in_parts():
 
     assert len(texts(model, num_samples=150, max_tokens=2)) == 150
     assert model.largest == 64
+
+
+def test_a_model_that_gives_no_number_is_damaged():
+    with pytest.raises(DataError, match="no log-probability at all"):
+        pick(np.array([[0.0, np.nan]]), Sampling(), np.zeros(1), [])

@@ -334,3 +334,12 @@ def test_show_looks_for_a_full_name_in_the_kinds_that_its_distribution_gives(lmt
 
     assert done.code == 0
     assert done.stdout.startswith("model byte: ")
+
+
+def test_check_knows_no_more_than_it_may(lmtool, plugin_site):
+    plugin_site.add("lmtool-good", GOOD)
+
+    done = lmtool("--no-plugins", "plugins", "check", "model", "good")
+
+    assert done.code == 3
+    assert done.stderr.startswith("error: no model named 'good'")
