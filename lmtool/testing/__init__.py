@@ -55,8 +55,8 @@ def checks(
     """
     import importlib
 
-    from lmtool.config import choose_inline
     from lmtool import registry as host
+    from lmtool.config import choose_inline
     from lmtool.testing import descriptors
 
     choice = choose_inline(kind, {"name": name, **(config or {})}, registry or host.Registry(), kind)
