@@ -35,7 +35,7 @@ class LmtoolError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = " ".join(message.split())
-        self.hint = hint
+        self.hint = " ".join(hint.split()) if hint else None
 
 
 class UsageError(LmtoolError):

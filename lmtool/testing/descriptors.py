@@ -29,9 +29,8 @@ HEAVY = (
 def check_entry_module_is_light(subject: Subject) -> None:
     """Importing the module that holds the hooks brings no heavy library."""
     module = subject.found.plugin.value.partition(":")[0]
-    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {set(HEAVY)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not done.stdout.split(), f"import {module} also imports {done.stdout.strip()}; import it where it is used"
+    heavy = _heavy_imports(module)
+    assert not heavy, f"import {module} also imports {heavy}; import it where it is used"
 
 
 def check_config_module_is_light(subject: Subject) -> None:
@@ -39,9 +38,18 @@ def check_config_module_is_light(subject: Subject) -> None:
     if subject.component.config is None:
         return
     module = subject.component.config.partition(":")[0]
-    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {set(HEAVY)!r}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not done.stdout.split(), f"import {module} also imports {done.stdout.strip()}; keep settings apart"
+    heavy = _heavy_imports(module)
+    assert not heavy, f"import {module} also imports {heavy}; keep settings apart"
+
+
+def _heavy_imports(module: str) -> str:
+    """The heavy libraries that a fresh process holds after importing a module, separated by spaces."""
+    # On stderr, after a mark of our own: a module may print what it likes.
+    code = f"import sys, {module}; print('heavy:', *sorted(set(sys.modules) & {set(HEAVY)!r}), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    assert done.returncode == 0, f"{module} cannot be imported: {last}"
+    return last.removeprefix("heavy:").strip()
 
 
 def check_config_is_documented(subject: Subject) -> None:
