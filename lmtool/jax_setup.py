@@ -11,16 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from lmtool.cache import cache_folder
+from lmtool.errors import UsageError
 
 
 def prepare_jax() -> None:
-    """Call before JAX is first imported. Chooses no device: that is JAX's and `JAX_PLATFORMS`' business."""
+    """Call before JAX is first imported. Chooses no device: that is JAX's and `JAX_PLATFORMS`' business.
+
+    Raises:
+        UsageError: if JAX cannot use the devices that `JAX_PLATFORMS` asks for.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # notes and warnings of XLA's C++ side
     for name in ("absl", "jax", "orbax"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import jax
 
     config: Any = jax.config
+    try:
+        jax.local_devices()
+    except RuntimeError as error:
+        raise UsageError(f"JAX cannot be started: {error}", hint="`JAX_PLATFORMS=cpu` always works") from None
     if config.jax_compilation_cache_dir is None and (folder := _compilation_cache()):
         config.update("jax_compilation_cache_dir", str(folder))
         # JAX remembers what took a second; `score` and `generate` of small models wait for many that took less.

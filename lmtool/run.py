@@ -23,6 +23,7 @@ from lmtool import __version__
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, write_atomic
+from lmtool.jax_setup import prepare_jax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,12 +140,12 @@ class Run:
             raise DataError(f"{self.path} has no model yet", hint=GO_ON)
         verify_checksums(folder, hint=f"remove {self.path} and train again")
         model = self._choice("model")
-        made: Any = model.load()(model.config)
         if "fitted" in model.found.component.capabilities:
-            fitted: LanguageModel = made.load(folder)
+            fitted: LanguageModel = model.load()(model.config).load(folder)
             return fitted
+        prepare_jax()
         task = self._choice("task")
-        trained: LanguageModel = task.load().load(folder, task.config, backbone=made)
+        trained: LanguageModel = task.load().load(folder, task.config, backbone=model.load()(model.config))
         return trained
 
     def write_model(self, model: LanguageModel) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from lmtool.config import choose_inline
 from lmtool.errors import ConfigError
 from lmtool.evaluation import cut, predictions
+from lmtool.jax_setup import prepare_jax
 from lmtool.metrics_log import MetricsLog
 from lmtool.run import Run
 
@@ -104,6 +105,7 @@ def _take_steps(
     warn: Callable[[str], None],
 ) -> None:
     """A model that learns by gradient."""
+    prepare_jax()
     from lmtool.checkpoint import Checkpoints
     from lmtool.training_loop import Parts, TrainingLoop, total_steps
     from lmtool.training_state import as_optimizer, initial_carry, initial_state

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmtool.errors import DataError, DivergedError, Interrupted
 from lmtool.metrics_log import MetricsLog
+from lmtool.training_clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -167,7 +167,8 @@ class TrainingLoop:
         left = (self.total_steps - self.loop.step) * self.clock.seconds_per_step
         if self.config.max_minutes:
             left = min(left, self.config.max_minutes * 60 - self.clock.elapsed())
-        self.parts.report("training", self.loop.step / self.total_steps, **shown, left=_duration(left))
+        shown |= {"left": _duration(left), "compiled in": f"{self.clock.compile_seconds:.1f} s"}
+        self.parts.report("training", self.loop.step / self.total_steps, **shown)
 
     def _log_losses(self) -> None:
         if not self.loop.losses:
@@ -175,7 +176,10 @@ class TrainingLoop:
         values = {"loss": _mean(self.loop.losses, self.loop.num_targets)}
         if (rate := self._learning_rate()) is not None:
             values["learning_rate"] = rate
-        timing = {"tokens_per_second": self.clock.tokens_per_second, "compile_seconds": self.clock.take_compile_time()}
+        timing = {
+            "tokens_per_second": self.clock.tokens_per_second,
+            "compile_seconds": self.clock.compile_seconds_once(),
+        }
         self._log("train", values, timing)
         self.loop.losses, self.loop.num_targets = [], []
         self.clock.lap()
@@ -285,75 +289,6 @@ class TrainingLoop:
 
 class _PutOff(Exception):
     """A signal came during validation."""
-
-
-class Clock:
-    """Seconds of training: validation, checkpoints and compilation are counted in the whole, not in the speed."""
-
-    SHOW_EVERY = 0.2
-
-    def __init__(self) -> None:
-        self.compiled = False
-        self.tokens_per_second = 0.0
-        self.seconds_per_step = 0.0
-        self._compile_time: float | None = None
-        self._start = self._lap = self._shown = time.perf_counter()
-        self._tokens = self._steps = 0
-
-    def start(self, elapsed: float) -> None:
-        """Go on from so many seconds."""
-        self._start = time.perf_counter() - elapsed
-        self.lap()
-
-    def elapsed(self) -> float:
-        return time.perf_counter() - self._start
-
-    def lap(self) -> None:
-        """Begin to measure speed anew."""
-        self._lap = time.perf_counter()
-        self._tokens = self._steps = 0
-
-    def count(self, num_targets: int) -> None:
-        self._tokens += num_targets
-        self._steps += 1
-        seconds = max(1e-9, time.perf_counter() - self._lap)
-        self.tokens_per_second, self.seconds_per_step = self._tokens / seconds, seconds / self._steps
-
-    def is_time_to_show(self) -> bool:
-        now = time.perf_counter()
-        if now - self._shown < self.SHOW_EVERY:
-            return False
-        self._shown = now
-        return True
-
-    def take_compile_time(self) -> float | None:
-        """Seconds that compiling took; once."""
-        seconds, self._compile_time = self._compile_time, None
-        return seconds
-
-    def compiling(self) -> _Pause:
-        """The body calls the step; its first call compiles."""
-        return _Pause(self, first_call=not self.compiled)
-
-    def paused(self) -> _Pause:
-        """The body is not counted in the speed."""
-        return _Pause(self)
-
-
-class _Pause:
-    def __init__(self, clock: Clock, *, first_call: bool | None = None) -> None:
-        self._clock, self._first_call = clock, first_call
-
-    def __enter__(self) -> None:
-        self._begin = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.perf_counter() - self._begin
-        if self._first_call is False:
-            return
-        if self._first_call:
-            self._clock.compiled, self._clock._compile_time = True, seconds
-        self._clock._lap += seconds
 
 
 def total_steps(config: TrainingConfig, steps_per_epoch: int) -> int:

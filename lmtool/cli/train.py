@@ -76,14 +76,11 @@ def _data_flags(data: list[str]) -> dict[str, Any]:
 
 def _train(config: RunConfig, output: Path | None, stop: Any, *, force: bool) -> Run:
     from lmtool.data.prepare import prepare
-    from lmtool.jax_setup import prepare_jax
     from lmtool.training import train as train_run
 
     registry = terminal.registry()
     with terminal.progress() as shown:
         dataset = prepare(config.data, config.tokenizer, registry, shown.update)
-        if config.optimizer is not None:
-            prepare_jax()
         path = output or _default_path(config, dataset)
         terminal.say(f"run: {path}")
         return train_run(

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lmtool.errors import ConfigError, DataError, DivergedError, ExitCode, Interrupted
-from lmtool.training_loop import Clock
+from lmtool.training_clock import Clock
 
 
 def metrics(run):
@@ -242,7 +242,7 @@ def test_speed_counts_neither_compilation_nor_validation(monkeypatch):
 
     assert clock.tokens_per_second == pytest.approx(30 / 3)
     assert clock.elapsed() == pytest.approx(50 + 30 + 3 + 5)
-    assert (clock.take_compile_time(), clock.take_compile_time()) == (30, None)
+    assert (clock.compile_seconds_once(), clock.compile_seconds_once()) == (30, None)
 
 
 def test_restored_weights_have_the_type_of_fresh_ones():

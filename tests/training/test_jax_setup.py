@@ -1,0 +1,56 @@
+"""JAX under a command line: no noise, and a clear word where it cannot start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
+
+
+def test_a_platform_that_is_not_there_is_a_usage_error():
+    code = """
+from lmtool.errors import UsageError
+from lmtool.jax_setup import prepare_jax
+try:
+    prepare_jax()
+except UsageError as error:
+    print(error.message, "|", error.hint)
+"""
+    done = python(code, JAX_PLATFORMS="nosuch")
+
+    assert done.stdout.startswith("JAX cannot be started: ")
+    assert "nosuch" in done.stdout
+    assert "JAX_PLATFORMS=cpu" in done.stdout
+
+
+def test_compiled_functions_are_remembered_in_the_cache_folder(tmp_path):
+    code = """
+import logging
+logging.basicConfig()
+from lmtool.jax_setup import prepare_jax
+prepare_jax()
+import jax
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+print(jax.jit(lambda x: x * 2 + 1)(3))
+"""
+    done = python(code, LMTOOL_CACHE=str(tmp_path))
+
+    assert (done.stdout.strip(), done.stderr) == ("7", "")
+    assert list(tmp_path.glob("jax/*/*"))
+
+
+@pytest.mark.parametrize("given", ["/nowhere", ""])  # nothing: no cache at all
+def test_a_cache_that_the_user_has_chosen_is_kept(given, tmp_path):
+    code = "from lmtool.jax_setup import prepare_jax; prepare_jax(); import jax; print(jax.config.jax_compilation_cache_dir)"
+    done = python(code, JAX_COMPILATION_CACHE_DIR=given, LMTOOL_CACHE=str(tmp_path))
+
+    assert done.stdout.strip() == given
