@@ -63,9 +63,12 @@ def evaluate(
 
 def _evaluation_config(run: Run, overrides: list[str]) -> EvaluationConfig:
     from lmtool.config import Raw, apply_overrides, core_section
-    from lmtool.errors import ConfigError
+    from lmtool.errors import ConfigError, DataError
 
-    raw = Raw({"evaluation": run.config.get("evaluation", {})}, source=str(run.path / "config.toml"))
+    source = str(run.path / "config.toml")
+    if "evaluation" not in run.config:  # the last of the sections that every run's config has
+        raise DataError(f"{source} is damaged: it has no [evaluation]", f"remove {run.path} and train again")
+    raw = Raw({"evaluation": run.config["evaluation"]}, source=source)
     apply_overrides(raw, overrides)
     for key, origin in raw.origins.items():
         if not key.startswith("evaluation."):

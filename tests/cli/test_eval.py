@@ -153,3 +153,14 @@ def test_a_name_with_brackets_is_shown_as_it_is(lmtool, tiny):
     done = lmtool("eval", "[red]run", "--on", tiny / "test.txt")
 
     assert "[red]run" in done.stdout.splitlines()[0]
+
+
+def test_a_config_that_was_cut_between_two_settings_is_damaged(lmtool, tiny):
+    shutil.copytree(tiny / "words", lmtool.cwd / "run")
+    config = lmtool.cwd / "run" / "config.toml"
+    config.write_text(config.read_text().partition("[training]")[0])
+
+    done = lmtool("eval", "run")
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: run/config.toml is damaged: it has no [evaluation]\nhint: ")
