@@ -50,7 +50,12 @@ print(jax.jit(lambda x: x * 2 + 1)(3))
 
 @pytest.mark.parametrize("given", ["/nowhere", ""])  # nothing: no cache at all
 def test_a_cache_that_the_user_has_chosen_is_kept(given, tmp_path):
-    code = "from lmtool.jax_setup import prepare_jax; prepare_jax(); import jax; print(jax.config.jax_compilation_cache_dir)"
+    code = """
+from lmtool.jax_setup import prepare_jax
+prepare_jax()
+import jax
+print(jax.config.jax_compilation_cache_dir)
+"""
     done = python(code, JAX_COMPILATION_CACHE_DIR=given, LMTOOL_CACHE=str(tmp_path))
 
     assert done.stdout.strip() == given
