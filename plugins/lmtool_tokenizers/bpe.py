@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import threading
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,13 +18,19 @@ from lmtool_tokenizers import vocabulary
 from lmtool_tokenizers.pieces import PieceCache, can_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lmtool_tokenizers.config import BPEConfig
 
 FILE, SETTINGS = "tokenizer.json", "bpe.json"
 EOS_NAMES = ("<eos>", "</s>", "<|endoftext|>", "<|end_of_text|>", "<|eos|>", "[EOS]", "<EOS>", "<s/>")
 """What the end of a text is called in the files that are about, the likeliest first."""
+
+_RARE = "é春🎉"
+"""What a vocabulary without an unknown token may not have."""
+
+LONGEST_LINE = 10_000
+"""Characters of a line that the vocabulary is learned from as a whole."""
 
 
 class BPETokenizer:
@@ -44,9 +52,10 @@ class BPETokenizer:
 
     def __init__(self, text: str, eos: str | None = None, where: str = FILE) -> None:
         self._model = _parse(text, where)
+        _check_encodes_all(self._model, where)
         self.eos = eos or _find_eos(self._model)
         if self.eos is None:
-            self.eos = _new_name(self._model)
+            self.eos = _new_name(self._model, where)
             self._model.add_special_tokens([self.eos])
             text = self._model.to_str()
         self.text = text
@@ -61,7 +70,9 @@ class BPETokenizer:
     @classmethod
     def train(cls, lines: Iterable[str], config: BPEConfig) -> BPETokenizer:
         if config.file is not None:
-            return cls(_read(Path(config.file)), config.eos, config.file)
+            tokenizer = cls(_read(Path(config.file)), config.eos, config.file)
+            tokenizer._warn_of_losses(config.file)
+            return tokenizer
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
         model = tokenizers.Tokenizer(models.BPE())
@@ -74,8 +85,16 @@ class BPETokenizer:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        model.train_from_iterator(vocabulary.batches(lines), trainer)
+        _interruptibly(lambda: model.train_from_iterator(vocabulary.batches(_cut(lines)), trainer))
         return cls(model.to_str(), EOS_NAMES[0])
+
+    def _warn_of_losses(self, where: str) -> None:
+        lost = [character for character in _RARE if not self.encode(character)]
+        if lost:
+            logging.getLogger("lmtool").warning(
+                f"{where} gives no token for '{lost[0]}' and others that it does not know: they are left out without "
+                "a trace, and what is measured per word or byte is too low"
+            )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -150,7 +169,47 @@ def _parse(text: str, where: str) -> Any:
     model.no_truncation()
     model.no_padding()
     model.encode_special_tokens = True
+    if getattr(model.model, "dropout", None):
+        model.model.dropout = None  # the same text has the same ids
     return model
+
+
+def _check_encodes_all(model: Any, where: str) -> None:
+    """Raise DataError if there is text that the model fails on, as the library does for lack of an unknown token."""
+    try:
+        model.encode_batch(["a b", "\U0010fffd", "</s>"], add_special_tokens=False)
+    except Exception as error:  # the library raises nothing narrower
+        raise DataError(f"{where} cannot encode every text: {error}", hint="give it an unknown token") from None
+
+
+def _cut(lines: Iterable[str]) -> Iterator[str]:
+    """Long lines in pieces, before a space if there is one: the library's time grows with the square of a word."""
+    for line in lines:
+        start = 0
+        while len(line) - start > LONGEST_LINE:
+            space = line.rfind(" ", start + 1, start + LONGEST_LINE)
+            end = space if space > 0 else start + LONGEST_LINE
+            yield line[start:end]
+            start = end
+        yield line[start:]
+
+
+def _interruptibly(work: Callable[[], None]) -> None:
+    """Work in another thread, so that a signal reaches this one while the library computes."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # raised again below
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise failed[0]
 
 
 def _find_eos(model: Any) -> str | None:
@@ -165,7 +224,11 @@ def _is_spelt(model: Any, name: str) -> bool:
     return any(token in one.ids for one in model.encode_batch(texts, add_special_tokens=False))
 
 
-def _new_name(model: Any) -> str:
+def _new_name(model: Any, where: str) -> str:
+    ids = model.get_vocab(with_added_tokens=True).values()
+    if ids and len(ids) != max(ids) + 1:  # the library would give the new token an id that another has
+        raise DataError(f"{where} has {len(ids)} tokens with ids up to {max(ids)}, so none can be added for line ends",
+                        hint="`tokenizer.eos` names a special token of it")  # fmt: skip
     names = (EOS_NAMES[0], *(f"<eos-{n}>" for n in range(1000)))
     return next(name for name in names if model.token_to_id(name) is None)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 import unicodedata
 
 import numpy as np
@@ -16,6 +18,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from lmtool.errors import DataError
 from lmtool.testing.corpus import TINY_TEXT
 from lmtool.testing.tokenizers import TORTURE
+from lmtool_tokenizers import bpe
 from lmtool_tokenizers.bpe import BPETokenizer
 from lmtool_tokenizers.config import BPEConfig
 
@@ -195,3 +198,83 @@ def test_a_learned_file_is_the_same_each_time(learned):
 
     assert json.loads(again.text) == json.loads(learned.text)
     assert again == learned
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (models.WordLevel({"a": 0, "b": 1}), "UNK"),
+        (models.WordLevel({"a": 0, "b": 1}, unk_token="[UNK]"), "UNK"),
+        (models.Unigram([("a", -1.0), ("b", -2.0)]), "unk_id. is missing"),
+    ],
+)
+def test_a_file_that_fails_on_unknown_text_is_refused(tmp_path, model, reason):
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+
+    with pytest.raises(DataError, match=rf"tokenizer\.json cannot encode every text: .*{reason}"):
+        BPETokenizer.train((), BPEConfig(file=str(tmp_path / "tokenizer.json")))
+
+
+@pytest.mark.parametrize(("unk", "warnings"), [(None, 1), ("<unk>", 0)])
+def test_a_file_that_drops_what_it_does_not_know_is_warned_of(tmp_path, caplog, unk, warnings):
+    _, config = theirs(tmp_path, models.BPE(unk_token=unk), [unk] if unk else [])
+
+    tokenizer = BPETokenizer.train((), config)
+
+    assert len(tokenizer.encode("é")) == 1 - warnings
+    assert [record.message.partition(" gives no token for 'é'")[1] != "" for record in caplog.records] == [
+        True
+    ] * warnings
+
+
+def test_no_end_of_line_is_added_where_ids_have_gaps(tmp_path):
+    tokenizer = tokenizers.Tokenizer(models.WordLevel({"a": 0, "[UNK]": 3, "b": 7}, unk_token="[UNK]"))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+
+    with pytest.raises(DataError, match="has 3 tokens with ids up to 7"):
+        BPETokenizer.train((), BPEConfig(file=str(tmp_path / "tokenizer.json")))
+
+
+def test_dropout_of_a_file_is_left_out(tmp_path):
+    _, config = theirs(tmp_path, models.BPE(dropout=0.5), ["<eos>"])
+
+    tokenizer = BPETokenizer.train((), config)
+
+    assert len({tuple(tokenizer.encode(LINES[0])) for _ in range(20)}) == 1
+
+
+def test_a_line_is_cut_before_a_space_and_nothing_is_lost(monkeypatch):
+    monkeypatch.setattr(bpe, "LONGEST_LINE", 8)
+
+    assert list(bpe._cut(["short", "", "two words", "a b c d e f", "x" * 20])) == [
+        *("short", "", "two", " words", "a b c d", " e f"),
+        *("x" * 8, "x" * 8, "x" * 4),
+    ]
+
+
+def test_a_signal_ends_learning():
+    class Stop(Exception):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(Stop):
+            bpe._interruptibly(lambda: time.sleep(30))  # as the library, which looks at no signal
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_what_fails_while_learning_is_raised():
+    def lines():
+        yield "a line"
+        raise DataError("the file is damaged")
+
+    with pytest.raises(DataError, match="the file is damaged"):
+        BPETokenizer.train(lines(), BPEConfig())
