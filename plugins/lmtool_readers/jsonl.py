@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from lmtool.api import Record
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmtool_readers.config import JsonLinesConfig
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class JsonLinesReader:
@@ -48,6 +51,11 @@ class JsonLinesReader:
         text = fields.pop(self.field)
         if not isinstance(text, str):
             raise DataError(f"{where}: field '{self.field}' must be a string, got {text!r:.40}")
+        if not text.isascii() and (half := _SURROGATE.search(text)):  # JSON can spell what UTF-8 cannot
+            code = f"\\u{ord(half[0]):04x}"
+            raise DataError(
+                f"{where}: field '{self.field}' holds {code}, half of a surrogate pair", hint="leave it out"
+            )
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return text.removesuffix("\n")

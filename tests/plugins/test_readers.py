@@ -126,6 +126,7 @@ def test_a_large_document_comes_in_pieces(tmp_path):
         ('{"text": ', "not JSON"),
         ("[1]", "must be an object"),
         ('{"txt": "a"}', r"no field 'text' \(did you mean 'txt'\?\)"),
+        (r'{"text": "caf\ud800"}', r"field 'text' holds \\ud800, half of a surrogate pair"),
         ('{"text": 3}', "field 'text' must be a string, got 3"),
         ("[" * 100_000, "not JSON"),
     ],
