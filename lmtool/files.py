@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from lmtool.errors import DataError
 
@@ -50,6 +50,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a whole file, or none of it. Raises DataError if it cannot be written."""
     scratch = _scratch(path)
     with explain_os_errors(path):
+        _remove_leftovers(path)
         try:
             with scratch.open("wb") as file:
                 file.write(data.encode() if isinstance(data, str) else data)
@@ -73,14 +74,33 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same path; the kernel lets go of it when a process ends."""
+    """Wait until no other process is in here with the same path; the kernel lets go of it when a process ends.
+
+    The file is removed on leaving.
+    """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
+        file = _locked(path)
     with file:
-        with contextlib.suppress(OSError):  # a file system without locks: work is done twice, nothing worse
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[bytes]:
+    while True:
+        file = path.open("ab")
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks: work is done twice, nothing worse
+                fcntl.flock(file, fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # while we waited, the one before us removed it: others wait for a new one
 
 
 def _scratch(path: Path) -> Path:
@@ -96,25 +116,26 @@ def _rename_folder(scratch: Path, path: Path, *, replace: bool) -> None:
         scratch.rename(path)  # succeeds over nothing and over an empty folder only
         return
     old = path.with_name(f"{scratch.name}.old.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(old)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(old)
         scratch.rename(path)
-    except OSError:
-        if old.exists():
+    except BaseException:  # also a signal between the two
+        if old.exists() and not path.exists():
             old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Scratch folders of processes of this host that are no longer there."""
+    """Scratch files and folders of processes of this host that are no longer there."""
     prefix = f".{path.name}.{_host()}-"
     for entry in path.parent.iterdir():
         if entry.name.startswith(prefix) and entry.name.endswith(".tmp"):
             pid = entry.name[len(prefix) :].partition(".")[0]
             if pid.isdigit() and not _is_alive(int(pid)):
-                shutil.rmtree(entry, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
 def _is_alive(pid: int) -> bool:

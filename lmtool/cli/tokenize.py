@@ -10,6 +10,8 @@ import typer
 from lmtool.cli import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lmtool.api import Tokenizer
     from lmtool.config import Choice, DataConfig, Raw
     from lmtool.data.dataset import Dataset
@@ -60,8 +62,10 @@ def tokenize(
     raw = _settings(config, overrides, {"tokenizer.name": tokenizer, "data.train": train, "data.valid": valid,
                                         "data.test": test, "data.reader.name": reader})  # fmt: skip
     _check_mode(files, output, tokens=tokens, decode=decode, force=force, as_json=as_json)
+    if with_:
+        _check_ready(with_, overrides or ())
     if output is None:
-        _check_filter(raw, tokens=tokens, decode=decode)
+        _check_filter(raw, reader, tokens=tokens, decode=decode)
         _filter(files or ["-"], _ready(with_, raw, tokenizer), tokens=tokens, decode=decode)
         return
     dataset = _build(raw, with_, tokenizer, output, force=force)
@@ -100,11 +104,23 @@ def _check_mode(files: SourceList, output: Path | None, *, force: bool, as_json:
             raise UsageError(f"--{name} is for use as a filter", hint="leave `-o` out")
 
 
-def _check_filter(raw: Raw, *, tokens: bool, decode: bool) -> None:
+def _check_ready(path: Path, overrides: Iterable[str]) -> None:
+    """A tokenizer that is there cannot be set otherwise."""
+    from lmtool.errors import UsageError
+
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if key.partition(".")[0] == "tokenizer":
+            raise UsageError(f"--set {key} is for learning a tokenizer, and --with {path} takes one as it is")
+
+
+def _check_filter(raw: Raw, reader: str | None, *, tokens: bool, decode: bool) -> None:
     from lmtool.errors import UsageError
 
     if given := [name for name in ("train", "valid", "test") if raw.values.get("data", {}).get(name)]:
         raise UsageError(f"{given[0]} text makes a dataset, and nothing says where", hint="`-o DATASET` names a folder")
+    if reader:
+        raise UsageError(f"--reader {reader} is for making a dataset: a filter reads lines", hint="leave it out")
     if tokens and decode:
         raise UsageError("--decode reads ids, not tokens", hint="leave `--tokens` out")
 

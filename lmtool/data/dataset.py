@@ -263,7 +263,9 @@ def _read_record(path: Path) -> dict[str, Any]:
         if record["format"] != FORMAT:
             raise ValueError(f"format is {record['format']!r}")
         version = int(record["version"])
-        _ = record["key"], record["tokenizer"]["fingerprint"], {name: dict(s) for name, s in record["splits"].items()}
+        _ = record["key"], record["tokenizer"]["fingerprint"]
+        for name, split in record["splits"].items():
+            _check_split(name, split)
     except (FileNotFoundError, NotADirectoryError):
         what = f"{path} is not a dataset: it has no {RECORD}" if path.exists() else f"no dataset {path}"
         raise DataError(what, hint="`lmtool tokenize --train FILE -o DATASET` makes one") from None
@@ -273,6 +275,14 @@ def _read_record(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} has format version {version}; this lmtool reads up to {FORMAT_VERSION}",
                         hint="`pip install --upgrade lmtool`")  # fmt: skip
     return dict(record)
+
+
+def _check_split(name: str, split: dict[str, Any]) -> None:
+    """Raises KeyError, TypeError or ValueError if an entry is missing, or the figures do not go together."""
+    tokens = sum(int(file["length"]) for file in split["shards"])
+    if Counts(**split["counts"]).tokens != tokens:
+        raise ValueError(f"{name} has {split['counts']['tokens']} tokens, and its shards {tokens}")
+    _ = [(file["file"], file["dtype"], file["sha256"]) for file in (*split["shards"], split["document_ends"])]
 
 
 __all__ = ["ArrayFile", "Dataset", "Split"]

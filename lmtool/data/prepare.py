@@ -116,6 +116,8 @@ def make_plan(
     specs = {name: getattr(data, name) for name in SPLITS if getattr(data, name)}
     if not specs:
         raise UsageError("no text: data.train, data.valid and data.test are empty", "`--train FILE` names a text")
+    if len(fed := [name for name, names in specs.items() if sources.STDIN in names]) > 1:
+        raise UsageError(f"stdin is the {' and the '.join(fed)} text at once", hint="`-` may stand for one of them")
     splits = {name: readings(names, data.reader, registry) for name, names in specs.items()}
     if ready:
         return Plan(splits, ready[0], ready[1])
@@ -151,6 +153,11 @@ def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progr
     """
     if existing := _existing(destination, plan.key, force=force):
         return existing
+    with lock(destination.with_name(f".{destination.name}.lock")):  # whoever comes second finds it done
+        return _existing(destination, plan.key, force=force) or _build(plan, destination, force, progress)
+
+
+def _build(plan: Plan, destination: Path, force: bool, progress: Progress | None) -> Dataset:
     progress = progress or (lambda phase, fraction: None)
     tokenizer = plan.tokenizer or _train(plan, progress)
     with atomic_folder(destination, replace=force) as folder:
@@ -162,6 +169,8 @@ def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progr
 
 def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:
     """The dataset that is there, if it is the wanted one. Raises DataError if something else is in the way."""
+    if not destination.name:
+        raise DataError(f"{destination} cannot be made a dataset", hint="`-o` names a new folder, as in `-o data`")
     if not destination.exists() or (destination.is_dir() and not any(destination.iterdir())):
         return None
     if not (destination / RECORD).is_file():
@@ -261,9 +270,7 @@ def prepare(
         _check_same_settings(dataset, tokenizer)
         return dataset
     plan = make_plan(data, tokenizer, registry)
-    path = cached_path(plan.key)
-    with lock(path.with_name(f"{path.name}.lock")):  # whoever comes second finds it done
-        return build(plan, path, force=True, progress=progress)
+    return build(plan, cached_path(plan.key), force=True, progress=progress)
 
 
 def cached_path(key: str) -> Path:

@@ -72,7 +72,7 @@ class SplitWriter:
         self._dtype = smallest_type(vocab_size)
         self._done: list[dict[str, Any]] = []
         self._shard: ArrayWriter | None = None
-        self._ends: list[np.ndarray] = [np.empty(0, np.int64)]
+        self._ends = ArrayWriter(folder / f"{name}-document-ends.npy", np.dtype(np.int64))
         self.counts = Counts()
 
     def write(self, ids: np.ndarray, counts: Counts, document_ends: np.ndarray) -> None:
@@ -83,7 +83,7 @@ class SplitWriter:
             counts: What the block holds; its documents are counted here.
             document_ends: For each document that ends in the block, the offset behind its last id.
         """
-        self._ends.append(document_ends.astype(np.int64) + self.counts.tokens)
+        self._ends.write(document_ends.astype(np.int64) + self.counts.tokens)
         self.counts += replace(counts, documents=len(document_ends))
         while len(ids):
             shard = self._shard or self._open_shard()
@@ -98,12 +98,11 @@ class SplitWriter:
         if self._shard or not self._done:
             self._shard = self._shard or self._open_shard()
             self._close_shard()
-        ends = ArrayWriter(self._folder / f"{self._name}-document-ends.npy", np.dtype(np.int64))
-        ends.write(np.concatenate(self._ends))
         counts = self.counts.to_json()
-        return {"sources": sources, "counts": counts, "shards": self._done, "document_ends": ends.close()}
+        return {"sources": sources, "counts": counts, "shards": self._done, "document_ends": self._ends.close()}
 
     def abandon(self) -> None:
+        self._ends.abandon()
         if self._shard:
             self._shard.abandon()
 
@@ -142,7 +141,9 @@ def write_record(
     }
     record = {"format": FORMAT, "version": FORMAT_VERSION, "lmtool": __version__, "key": key,
               "tokenizer": described, "splits": splits}  # fmt: skip
-    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    # A byte of a file's name that is not UTF-8 is written as \udc80 and so on, which JSON reads back.
+    (folder / RECORD).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 __all__ = ["ArrayWriter", "SplitWriter", "smallest_type", "write_record"]

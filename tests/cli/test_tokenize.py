@@ -143,6 +143,25 @@ def test_with_encodes_by_the_tokenizer_of_a_dataset(lmtool, made, texts):
     assert Dataset.open(texts / "d").fingerprint == Dataset.open(texts / "data").fingerprint
 
 
+def test_two_that_make_the_same_dataset_at_once_both_succeed(texts):
+    command = [*COMMAND, "--tokenizer", "word", "--train", "train.txt", "-o", "d"]
+
+    racing = [subprocess.Popen(command, cwd=texts, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+
+    assert {(process.communicate(timeout=60)[0], process.returncode) for process in racing} == {("d\n", 0)}
+    assert sorted(os.listdir(texts)) == ["d", "more.jsonl", "train.txt", "valid.txt.gz"]
+
+
+def test_a_file_whose_name_is_not_utf8(lmtool, texts):
+    name = os.fsdecode(b"caf\xe9.txt")
+    (texts / "train.txt").rename(texts / name)
+
+    done = lmtool("tokenize", "--tokenizer", "byte", "--train", name, "-o", "d")
+
+    assert done.code == 0, done.stderr
+    assert Dataset.open(texts / "d").record["splits"]["train"]["sources"][0]["name"] == name
+
+
 def test_builtin_pydoc_and_bpe(lmtool, texts):
     arguments = ["--train", "builtin:pydoc#valid", "--set", "tokenizer.vocab_size=300", "-o", "d"]
 
@@ -226,6 +245,9 @@ def test_a_reader_that_goes_away_ends_a_filter_in_silence(tmp_path):
         (["--tokenizer", "byte", "--tokens", "--train", "train.txt", "-o", "d"], 2, "--tokens is for use as a filter"),
         (["--tokenizer", "byte", "--json", "-"], 2, "--json is for making a dataset"),
         (["--tokenizer", "byte", "--tokens", "--decode", "-"], 2, "--decode reads ids"),
+        (["--tokenizer", "byte", "--reader", "jsonl", "more.jsonl"], 2, "--reader jsonl is for making a dataset"),
+        (["--with", "x", "--set", "tokenizer.eos=</s>", "-"], 2, "--set tokenizer.eos is for learning a tokenizer"),
+        (["--tokenizer", "byte", "--train", "train.txt", "-o", "."], 1, ". cannot be made a dataset"),
         (["--tokenizer", "char", "--valid", "train.txt", "-o", "d"], 2, "learns its vocabulary"),
         (["--tokenizer", "char", "--train", "train.txt", "-o", "d", "--set", "tokenizer.size=9"], 2, "tokenizer.size"),
         (["--tokenizer", "char", "--train", "train.txt", "-o", "d", "--set", "tokenizer=9"], 2, "must be a table"),

@@ -179,6 +179,19 @@ def test_a_description_that_is_not_ours_is_refused(copy, change):
         Dataset.open(copy)
 
 
+@pytest.mark.parametrize("entry", ["shards", "counts", "document_ends"])
+def test_a_description_that_lacks_an_entry_or_does_not_add_up_is_refused(copy, entry):
+    whole = json.loads((copy / "dataset.json").read_text())
+    lacking, wrong = json.loads(json.dumps(whole)), json.loads(json.dumps(whole))
+    del lacking["splits"]["valid"][entry]
+    wrong["splits"]["valid"]["counts"]["tokens"] += 1
+
+    for record in (lacking, wrong):
+        (copy / "dataset.json").write_text(json.dumps(record))
+        with pytest.raises(DataError, match=r"dataset\.json is damaged"):
+            Dataset.open(copy)
+
+
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("x")])
 def test_what_is_no_dataset_is_named(tmp_path, make):
     make(tmp_path / "x")

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -110,3 +111,53 @@ def test_a_lock_keeps_others_out_until_it_is_left(tmp_path):
             other.wait(timeout=1)
 
     assert other.communicate(timeout=20)[0] == "in\n"
+    assert not (tmp_path / "lock").exists()
+
+
+def test_of_many_only_one_at_a_time_has_a_lock_though_its_file_comes_and_goes(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from lmtool.files import lock
+folder = Path(sys.argv[1])
+for _ in range(200):
+    with lock(folder / "lock"):
+        number = int((folder / "number").read_text())
+        (folder / "number").write_text(str(number + 1))
+"""
+    (tmp_path / "number").write_text("0")
+
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
+
+    assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
+    assert (tmp_path / "number").read_text() == "600"  # none of 3 x 200 additions was lost
+    assert os.listdir(tmp_path) == ["number"]
+
+
+def test_a_signal_between_two_renames_leaves_what_was_there(tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "old").write_text("x")
+    rename = Path.rename
+
+    def interrupted(path, target):
+        if target == tmp_path / "there" and "old" not in path.name:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "there", replace=True):
+        pass
+
+    assert os.listdir(tmp_path) == ["there"]
+    assert os.listdir(tmp_path / "there") == ["old"]
+
+
+def test_the_leftover_file_of_a_killed_process_is_removed(tmp_path):
+    with atomic_folder(tmp_path / "a") as folder:
+        leftover = tmp_path / f"{folder.name.removesuffix(f'{os.getpid()}.tmp')}{dead_process()}.tmp"
+    (tmp_path / "a").rmdir()
+    leftover.write_text("half")
+
+    write_atomic(tmp_path / "a", "whole")
+
+    assert os.listdir(tmp_path) == ["a"]

@@ -148,6 +148,11 @@ def test_the_vocabulary_comes_from_the_training_text_alone(data, tmp_path):
     assert dataset.split("valid").num_unknown_bytes == 1
 
 
+def test_stdin_is_one_text_not_two(data):
+    with pytest.raises(UsageError, match="stdin is the train and the valid text at once"):
+        make_plan(DataConfig(train=["-"], valid=["-"]), chosen(), REGISTRY)
+
+
 def test_no_training_text_no_vocabulary(data):
     with pytest.raises(UsageError, match="tokenizer 'word' learns its vocabulary"):
         make_plan(DataConfig(valid=data.valid), chosen(), REGISTRY)
@@ -279,8 +284,7 @@ print(dataset.path, dataset.split("train").num_tokens)
     assert all(process.returncode == 0 for process in racing)
     assert len(answers) == 1
     assert answers.pop().endswith(" 7\n")  # a b c, b c, and two line ends
-    folders = [name for name in os.listdir(cache / "datasets") if not name.endswith(".lock")]
-    assert len(folders) == 1
+    assert len(os.listdir(cache / "datasets")) == 1
 
 
 def test_a_dataset_is_taken_as_it_is_and_must_fit_the_config(data, tmp_path):
