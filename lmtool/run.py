@@ -4,8 +4,8 @@ RUN/
   run.json          format version, components with versions, dataset, state, best figure
   config.toml       resolved: every setting, defaults included
   tokenizer/        see `lmtool.data.tokenizer_folder`
-  metrics.jsonl     see `lmtool.metrics_log`
-  checkpoints/      see `lmtool.checkpoint`; models that take steps only
+  metrics.jsonl     see `lmtool.training.metrics_log`
+  checkpoints/      see `lmtool.training.checkpoint`; models that take steps only
   model/            the best model: weights and JSON, with checksums
 """
 

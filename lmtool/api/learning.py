@@ -85,7 +85,7 @@ class StepFactory(Protocol):
     def __call__(
         self, config: Any, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None
     ) -> Any:
-        """`step(state, batch) -> (state, metrics)`, jit-compiled once; see `lmtool.training_state`.
+        """`step(state, batch) -> (state, metrics)`, jit-compiled once; see `lmtool.training.state`.
 
         Args:
             config: Of the component's config class.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lmtool.config import EvaluationConfig
-    from lmtool.evaluation_text import Texts
-    from lmtool.report import Result
+    from lmtool.evaluation.report import Result
+    from lmtool.evaluation.text import Texts
     from lmtool.run import Run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -43,8 +43,8 @@ def evaluate(
     Perplexity is exp(nats per token) and exp(nats per word), each line's end counted once. Figures per word and per
     byte compare across tokenizers.
     """
-    from lmtool import report
-    from lmtool.evaluation_text import Texts
+    from lmtool.evaluation import report
+    from lmtool.evaluation.text import Texts
     from lmtool.run import Run
 
     registry = terminal.registry()
@@ -79,7 +79,7 @@ def _evaluation_config(run: Run, overrides: list[str]) -> EvaluationConfig:
 
 def _result(run: Run, config: EvaluationConfig, texts: Texts, progress: terminal.Progress) -> Result:
     from lmtool.evaluation import evaluate, make_evaluators
-    from lmtool.report import Result
+    from lmtool.evaluation.report import Result
 
     text = texts.of(run)
     evaluation = evaluate(
@@ -97,7 +97,7 @@ def _result(run: Run, config: EvaluationConfig, texts: Texts, progress: terminal
 def _show(results: Sequence[Result]) -> None:
     from rich.console import Console
 
-    from lmtool import report
+    from lmtool.evaluation import report
 
     # Off a terminal there is no width to keep to, and nobody to read colours. Names may hold what looks like markup.
     width = None if sys.stdout.isatty() else 10_000

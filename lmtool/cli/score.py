@@ -92,7 +92,7 @@ def _to_columns(score: LineScore) -> str:
 
 
 def _to_json(score: LineScore, tokenizer: Tokenizer | None) -> str:
-    from lmtool.report import number
+    from lmtool.evaluation.report import number
 
     described: dict[str, Any] = {
         "text": score.text,

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lmtool.checkpoint import Checkpoints
-from lmtool.training_state import as_optimizer, on_device
+from lmtool.training.checkpoint import Checkpoints
+from lmtool.training.state import as_optimizer, on_device
 
 if TYPE_CHECKING:
     from lmtool.api import Optimizer

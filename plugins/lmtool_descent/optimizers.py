@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import optax
 
-from lmtool.training_state import DeterministicOptimizer
+from lmtool.training.state import DeterministicOptimizer
 from lmtool_descent.schedules import learning_rate
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lmtool.training_state import Metrics, TrainState, step_key
+from lmtool.training.state import Metrics, TrainState, step_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,9 +12,8 @@ import pytest
 from fake_models import Letters, Text
 from rich.console import Console
 
-from lmtool import report
 from lmtool.api import Metric
-from lmtool.evaluation import Evaluation
+from lmtool.evaluation import Evaluation, report
 
 
 @dataclass
@@ -147,7 +146,7 @@ def test_a_metric_that_one_run_lacks_is_a_dash():
 
 
 def test_a_dataset_of_the_cache_goes_by_the_names_of_its_sources(monkeypatch, tmp_path):
-    from lmtool.evaluation_text import Text as EvaluationText
+    from lmtool.evaluation.text import Text as EvaluationText
 
     monkeypatch.setenv("LMTOOL_CACHE", str(tmp_path))
     ids = SimpleNamespace()

@@ -12,7 +12,7 @@ import pytest
 
 from lmtool.config import Config
 from lmtool.testing import conformance
-from lmtool.training_state import TrainState, as_optimizer
+from lmtool.training.state import TrainState, as_optimizer
 from lmtool_descent.config import AdamWConfig, SGDConfig
 from lmtool_descent.optimizers import adamw, sgd
 from lmtool_descent.schedules import learning_rate

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from lmtool.checkpoint import Checkpoints
 from lmtool.errors import DataError
+from lmtool.training.checkpoint import Checkpoints
 
 
 def state(value):

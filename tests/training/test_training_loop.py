@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lmtool.errors import ConfigError, DataError, DivergedError, ExitCode, Interrupted
-from lmtool.training_clock import Clock
+from lmtool.training.clock import Clock
 
 
 def metrics(run):
@@ -246,6 +246,6 @@ def test_speed_counts_neither_compilation_nor_validation(monkeypatch):
 
 
 def test_restored_weights_have_the_type_of_fresh_ones():
-    from lmtool.training_state import on_device
+    from lmtool.training.state import on_device
 
     assert not on_device({"scale": jnp.full((), 0.5)})["scale"].weak_type

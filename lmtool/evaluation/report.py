@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
-    from lmtool.evaluation_text import Text
+    from lmtool.evaluation.text import Text
 
 SCHEMA = 1
 BEST = "* "

@@ -11,8 +11,8 @@ from lmtool.config import choose_inline
 from lmtool.errors import ConfigError
 from lmtool.evaluation import cut, predictions
 from lmtool.jax_setup import prepare_jax
-from lmtool.metrics_log import MetricsLog
 from lmtool.run import Run
+from lmtool.training.metrics_log import MetricsLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
-    from lmtool.training_loop import Report
+    from lmtool.training.loop import Report
 
 VALIDATION_WINDOW = 128
 """Time steps that validation reads at once."""
@@ -106,9 +106,9 @@ def _take_steps(
 ) -> None:
     """A model that learns by gradient."""
     prepare_jax()
-    from lmtool.checkpoint import Checkpoints
-    from lmtool.training_loop import Parts, TrainingLoop, total_steps
-    from lmtool.training_state import as_optimizer, initial_carry, initial_state
+    from lmtool.training.checkpoint import Checkpoints
+    from lmtool.training.loop import Parts, TrainingLoop, total_steps
+    from lmtool.training.state import as_optimizer, initial_carry, initial_state
 
     training = config.training
     assert config.optimizer is not None

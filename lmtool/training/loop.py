@@ -12,17 +12,17 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmtool.errors import DataError, DivergedError, Interrupted
-from lmtool.metrics_log import MetricsLog
-from lmtool.training_clock import Clock
+from lmtool.training.clock import Clock
+from lmtool.training.metrics_log import MetricsLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lmtool.api import LanguageModel, Optimizer, Task, Tracker
-    from lmtool.checkpoint import Checkpoints
     from lmtool.config import TrainingConfig
     from lmtool.run import Run
     from lmtool.signals import StopRequest
+    from lmtool.training.checkpoint import Checkpoints
 
 
 MAX_LOSS = 700.0
