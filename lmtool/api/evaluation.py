@@ -32,6 +32,8 @@ class TokenPredictions:
     num_lines: int
     num_unknown_bytes: int = 0
     """UTF-8 bytes of the text's unknown tokens."""
+    merges_words: bool = False
+    """The tokenizer's `merges_words`."""
     token_unit: str = "subword"
     """The tokenizer's `unit`."""
 

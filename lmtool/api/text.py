@@ -54,6 +54,8 @@ class Tokenizer(Protocol):
     """None if every text can be encoded."""
     unit: Literal["byte", "char", "word", "subword"]
     """What one token is: with `word`, a token is one whitespace-separated word."""
+    merges_words: bool
+    """True if different words may share ids without being unknown, as where case is dropped."""
     fingerprint: str
     """Hash of everything that decides the ids."""
 

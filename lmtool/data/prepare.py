@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     """Called with a phase's name and the fraction of it done, 0 to 1."""
 
 SPLITS = ("train", "valid", "test")
+
+logger = logging.getLogger("lmtool.data")
 
 
 @dataclass(frozen=True)
@@ -159,12 +162,22 @@ def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progr
 
 def _build(plan: Plan, destination: Path, force: bool, progress: Progress | None) -> Dataset:
     progress = progress or (lambda phase, fraction: None)
+    _warn_of_shared_text(plan)
     tokenizer = plan.tokenizer or _train(plan, progress)
     with atomic_folder(destination, replace=force) as folder:
         splits = {name: _write_split(folder, name, plan, tokenizer, progress) for name in plan.splits}
         plan.check_unchanged()
         write_record(folder, tokenizer, plan.found, plan.settings(), plan.key, splits)
     return Dataset.open(destination)
+
+
+def _warn_of_shared_text(plan: Plan) -> None:
+    """What is learned from says nothing about how well a model does on other text."""
+    learned = set(plan.digests.get("train", ()))
+    for name in ("valid", "test"):
+        for one, digest in zip(plan.splits.get(name, ()), plan.digests.get(name, ()), strict=True):
+            if digest in learned:
+                logger.warning(f"{one.source.name} is in the {name} text and in the training text")
 
 
 def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:

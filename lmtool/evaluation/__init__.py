@@ -221,6 +221,7 @@ def as_predictions(ids: Stream, log_probs: StreamLogProbs, tokenizer: Tokenizer)
         num_words=0,
         num_bytes=0,
         num_lines=int(ends.sum()),
+        merges_words=tokenizer.merges_words,
         token_unit=tokenizer.unit,
     )
 
@@ -234,5 +235,6 @@ def _text_counts(text: TokenText, tokenizer: Tokenizer) -> TokenPredictions:
         num_bytes=text.num_bytes,
         num_lines=0,
         num_unknown_bytes=text.num_unknown_bytes,
+        merges_words=tokenizer.merges_words,
         token_unit=tokenizer.unit,
     )

@@ -129,6 +129,7 @@ def check_unit(subject: Subject) -> None:
         "char": len,
         "byte": lambda line: len(line.encode()),
     }
+    assert isinstance(tokenizer.merges_words, bool), "`merges_words` must say whether different words may share ids"
     if size := sizes.get(tokenizer.unit):
         for line in (*_SOME, *TORTURE):
             got = len(tokenizer.encode(line))

@@ -28,6 +28,7 @@ class Sums(NamedTuple):
     num_bytes: int = 0
     unknown_bytes: int = 0
     unit: str = ""
+    merges_words: bool = False
 
 
 class Perplexity:
@@ -62,14 +63,16 @@ class Perplexity:
             num_bytes=state.num_bytes + piece.num_bytes,
             unknown_bytes=state.unknown_bytes + piece.unknown_bytes,
             unit=state.unit or piece.unit,
+            merges_words=state.merges_words or piece.merges_words,
         )
 
     def compute(self, state: Sums) -> dict[str, Metric]:
         """The figures; none of no text."""
         if not state.all.n:
             return {}
+        open_end = state.unknown.x > 0 or state.merges_words
         metrics = {
-            **_figures(state.all, state.words + state.lines, state.num_bytes, open_end=state.unknown.x > 0),
+            **_figures(state.all, state.words + state.lines, state.num_bytes, open_end=open_end),
             **{f"{name}_without_oov": metric for name, metric in _without_oov(state).items()},
         }
         if state.unknown.n:
@@ -99,6 +102,7 @@ def _sums(predictions: TokenPredictions) -> Sums:
         num_bytes=predictions.num_bytes,
         unknown_bytes=predictions.num_unknown_bytes,
         unit=predictions.token_unit,
+        merges_words=predictions.merges_words,
     )
 
 
@@ -109,7 +113,7 @@ def _figures(sums: RatioSums, words: int, num_bytes: int, *, open_end: bool) -> 
         sums: Nats and tokens.
         words: Words and line ends, 0 if not known or not defined.
         num_bytes: 0 if not known.
-        open_end: True if unknown tokens are among them.
+        open_end: True if a token may stand for a class of words: an unknown one, or one without its case.
     """
     error = sums.relative_stderr
     metrics = {"token_perplexity": _perplexity(sums.x, int(sums.n), error)}
@@ -128,7 +132,7 @@ def _without_oov(state: Sums) -> dict[str, Metric]:
     words_defined = state.unit == "word" or not num_unknown
     bytes_defined = bool(state.unknown_bytes) or not num_unknown
     num_bytes = state.num_bytes - state.unknown_bytes
-    figures = _figures(state.known, words if words_defined else 0, num_bytes, open_end=False)
+    figures = _figures(state.known, words if words_defined else 0, num_bytes, open_end=state.merges_words)
     if not bytes_defined:
         figures.pop("bits_per_byte", None)
     return figures

@@ -96,6 +96,10 @@ class BPETokenizer:
                 "a trace, and what is measured per word or byte is too low"
             )
 
+    @property
+    def merges_words(self) -> bool:
+        return self._model.normalizer is not None
+
     @cached_property
     def fingerprint(self) -> str:
         # Of the file as it stands: what another version of the library would write for it may differ.

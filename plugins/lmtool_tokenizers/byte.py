@@ -24,6 +24,7 @@ class ByteTokenizer:
     eos_id = _EOS
     unk_id: int | None = None
     unit: Literal["byte"] = "byte"
+    merges_words = False
     fingerprint = vocabulary.fingerprint("byte", None)
 
     @classmethod

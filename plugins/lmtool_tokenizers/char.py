@@ -34,6 +34,7 @@ class CharTokenizer:
     eos_id = EOS_ID
     unk_id: int | None = UNK_ID
     unit: Literal["char"] = "char"
+    merges_words = False
 
     def __init__(self, characters: Sequence[str]) -> None:
         self.characters = tuple(characters)

@@ -50,6 +50,10 @@ class WordTokenizer:
         words = vocabulary.choose(counts, UNK, config.vocab_size, config.min_count)
         return cls(words, lowercase=config.lowercase)
 
+    @property
+    def merges_words(self) -> bool:
+        return self.lowercase
+
     @cached_property
     def fingerprint(self) -> str:
         return vocabulary.fingerprint("word", [self.lowercase, self.words])

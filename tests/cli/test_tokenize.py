@@ -347,3 +347,13 @@ def test_processes_that_encode_end_with_the_one_that_started_them(tmp_path):
     while any(os.path.exists(f"/proc/{pid}") for pid in workers):
         assert time.monotonic() < deadline, "a process that encodes text has outlived its caller"
         time.sleep(0.05)
+
+
+def test_a_text_that_is_learned_from_and_tested_on_is_a_warning(lmtool, tmp_path):
+    (tmp_path / "a.txt").write_text("a b\n")
+    (tmp_path / "copy.txt").write_text("a b\n")
+
+    done = lmtool("-q", "tokenize", "--tokenizer", "word", "--train", "a.txt", "--test", "copy.txt", "-o", "out")
+
+    assert done.code == 0
+    assert done.stderr == "warning: copy.txt is in the test text and in the training text\n"

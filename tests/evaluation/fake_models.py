@@ -73,6 +73,7 @@ class Letters:
     """A tokenizer whose tokens are the letters that it is given; id 0 ends a line, id 1 is unknown."""
 
     unit = "char"
+    merges_words = False
     eos_id, unk_id = 0, 1
 
     def __init__(self, letters: str = "abc") -> None:

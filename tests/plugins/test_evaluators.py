@@ -123,6 +123,14 @@ def test_standard_error_follows_the_ratio_estimator():
     assert metrics["token_perplexity"].stderr == pytest.approx(math.exp(2) / 2)
 
 
+def test_figures_per_word_and_byte_are_lower_bounds_where_words_share_ids():
+    metrics = evaluate(predictions([[1.0, 2.0]], merges_words=True))
+
+    bounds = {name for name, metric in metrics.items() if metric.lower_bound}
+    figures = {"word_perplexity", "bits_per_byte"}
+    assert bounds == figures | {f"{name}_without_oov" for name in figures}
+
+
 def test_one_line_has_no_standard_error():
     assert evaluate(predictions([[1.0, 2.0]]))["token_perplexity"].stderr is None
 
