@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from lmtool.tasks.network import LanguageModelNetwork, target_log_probs
+from lmtool.tasks.network import LanguageModelNetwork
 from lmtool.tasks.predictor import Functions, NeuralLanguageModel, read_facts, read_weights
+from lmtool.tasks.softmax import weighted_nll
 from lmtool.tasks.windows import Windows
 
 if TYPE_CHECKING:
@@ -55,11 +56,11 @@ class LanguageModelling:
     def loss(self, params: Any, carry: Any, batch: Mapping[str, Any], key: Key) -> tuple[Any, tuple[Any, Any]]:
         inputs, targets, mask = batch["inputs"], batch["targets"], batch["mask"]
         h, carry = self.network.apply(params, inputs, mask, carry, train=True, rngs={"dropout": key})
-        logits = self.network.apply(params, h.reshape(targets.size, -1), method="logits")
-        log_probs = target_log_probs(logits, targets.reshape(-1))
         num_targets = mask.sum()
-        nats = -jnp.sum(jnp.where(mask.reshape(-1), log_probs, 0.0))
-        return nats / jnp.maximum(num_targets, 1).astype(nats.dtype), (carry, num_targets)
+        weights = mask.astype(jnp.float32) / jnp.maximum(num_targets, 1).astype(jnp.float32)
+        output_layer = self.network.apply(params, method="output_layer")
+        rows = (h.reshape(targets.size, -1), *output_layer, targets.reshape(-1), weights.reshape(-1))
+        return weighted_nll(*rows), (carry, num_targets)
 
     @cached_property
     def _functions(self) -> Functions:
@@ -82,6 +83,6 @@ def _init(network: LanguageModelNetwork, key: Key) -> Any:
 
     def whole(module: LanguageModelNetwork) -> jax.Array:
         h, _ = module(ids, None, carry, train=False)
-        return module.logits(h[:, 0])
+        return h
 
     return network.init(key, method=whole)

@@ -47,19 +47,20 @@ class LanguageModelNetwork(nn.Module):
             h = self.projection(h)
         return h, carry
 
-    def logits(self, h: jax.Array) -> jax.Array:
-        """[N, E] to [N, V], float32."""
-        output_embedding = self.embedding if self.config.tied else self.output_embedding
-        logits: jax.Array = h @ output_embedding.T + self.output_bias[None]
-        return logits.astype(jnp.float32)
+    def output_layer(self) -> tuple[jax.Array, jax.Array]:
+        """Output embedding [V, E] and bias [V]: the logits of h [N, E] are `h @ embedding.T + bias`."""
+        return (self.embedding if self.config.tied else self.output_embedding), self.output_bias
+
+
+def logits(h: jax.Array, output_layer: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """[N, E] to [N, V], float32."""
+    output_embedding, bias = output_layer
+    return (h @ output_embedding.T + bias[None]).astype(jnp.float32)
 
 
 def target_log_probs(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Log-probability of each target, in nats: [N, V] and [N] to [N]."""
-    # Picked out by comparing, not by indexing: this and its gradient are fused with the passes over [N, V] that the
-    # normaliser needs anyway.
-    is_target = jax.lax.broadcasted_iota(targets.dtype, logits.shape, 1) == targets[:, None]
-    chosen = jnp.sum(jnp.where(is_target, logits, 0.0), axis=-1)
+    chosen = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
     return chosen - jax.nn.logsumexp(logits, axis=-1)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lmtool.errors import DataError
-from lmtool.tasks.network import LanguageModelNetwork, target_log_probs
+from lmtool.tasks.network import LanguageModelNetwork, logits, target_log_probs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +55,7 @@ class Functions:
 
     def _logits(self, params: Any, h: jax.Array) -> jax.Array:
         with jax.default_matmul_precision("highest"):
-            logits: jax.Array = self.network.apply(params, h, method="logits")
-            return logits
+            return logits(h, self.network.apply(params, method="output_layer"))
 
     def _in_pieces(self, params: Any, h: jax.Array, targets: jax.Array) -> jax.Array:
         """Log-probabilities [B, T] of the targets without holding [B, T, V]."""
