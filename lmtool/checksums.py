@@ -15,8 +15,7 @@ NAME = "SHA256SUMS"
 
 def write_checksums(folder: Path) -> None:
     """Write `SHA256SUMS` for all files below the folder."""
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    lines = [f"{_sha256(folder / name)}  {name}\n" for name in files if name != NAME]
+    lines = [f"{_sha256(folder / name)}  {name}\n" for name in _files(folder)]
     (folder / NAME).write_text("".join(lines), encoding="utf-8")
 
 
@@ -31,6 +30,10 @@ def verify_checksums(folder: Path, *, hint: str | None = None) -> None:
         lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{folder} is damaged: {NAME} cannot be read", hint) from None
+    listed = {line.partition("  ")[2] for line in lines}
+    for name in _files(folder):
+        if name not in listed:  # a list that was cut short would let everything pass
+            raise DataError(f"{folder} is damaged: {NAME} does not list {name}", hint)
     for line in lines:
         expected, _, name = line.partition("  ")
         path = folder / name
@@ -40,6 +43,12 @@ def verify_checksums(folder: Path, *, hint: str | None = None) -> None:
             raise DataError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", hint) from None
         if found != expected:
             raise DataError(f"{path} is damaged: its checksum is {found[:12]}…, not {expected[:12]}…", hint)
+
+
+def _files(folder: Path) -> list[str]:
+    """All files below the folder but the checksums themselves, sorted."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in names if name != NAME)
 
 
 def _sha256(path: Path) -> str:

@@ -12,6 +12,7 @@ RUN/
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import shutil
 import tomllib
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lmtool import __version__
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
-from lmtool.files import atomic_folder, write_atomic
+from lmtool.files import atomic_folder, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Run:
         """
         from lmtool.data.tokenizer_folder import FOLDER
 
+        if not path.name:
+            raise DataError(f"{path} cannot be made a run", hint="`-o` names a new folder, as in `-o runs/lstm`")
         is_run = (path / RECORD).is_file()
         if path.exists() and not (force and is_run) and not (path.is_dir() and not any(path.iterdir())):
             what = "holds a run already" if is_run else "exists and is not a run"
@@ -80,7 +83,8 @@ class Run:
             "dataset": {"path": str(dataset.path.absolute()), "key": dataset.key, "fingerprint": dataset.fingerprint},
             "result": {},
         }
-        with atomic_folder(path, replace=is_run) as scratch:
+        # Whoever still trains the run that is replaced would go on writing into the new one.
+        with _locked(path) if is_run else contextlib.nullcontext(), atomic_folder(path, replace=is_run) as scratch:
             (scratch / "config.toml").write_text(config.to_toml(), encoding="utf-8")
             shutil.copytree(dataset.path / FOLDER, scratch / FOLDER)
             (scratch / RECORD).write_text(_to_json(record), encoding="utf-8")
@@ -165,26 +169,35 @@ class Run:
         if dataset.key != self.record["dataset"]["key"]:
             raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
         now = _flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
-        before = _flat({name: section for name, section in self.config.items() if name in COMPARED})
+        before = _flat({name: section for name, section in self._resolved().items() if name in COMPARED})
         for key in [*now, *before]:
             if now.get(key) != before.get(key):
                 was, is_ = (_shown(values.get(key)) for values in (before, now))
                 raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
+        if not self.is_finished:
+            self._check_versions(_components(config, dataset, self._registry), hint)
+
+    def _check_versions(self, now: list[dict[str, Any]], hint: str) -> None:
+        """Half a run by one version of a component and half by another would be neither's."""
+        before = {one["kind"]: one["version"] for one in self.components}
+        for one in now:
+            if (was := before.get(one["kind"], one["version"])) != one["version"]:
+                what = f"version {was} of {one['kind']} '{one['name']}', now it is {one['version']}"
+                raise ConfigError(f"{self.path} was begun with {what}", hint)
+
+    def _resolved(self) -> dict[str, Any]:
+        """The config by today's schemas: a setting that has come since the run began has its default."""
+        from lmtool.config import Raw, resolve
+
+        return resolve(Raw(self.config, source=str(self.path / "config.toml")), self._registry).to_dict()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from training the same run. Raises DataError if one does."""
-        try:
-            import fcntl
-        except ImportError:  # not a POSIX system
-            yield
-            return
-        with (self.path / ".lock").open("wb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DataError(f"another process is training {self.path}") from None
-            yield
+    def locked(self) -> Iterator[Run]:
+        """Keep other processes from training the same run, and see what they left of it. Raises DataError if one does."""
+        with _locked(self.path):
+            self.record = _read_record(self.path)  # another process may have finished it meanwhile
+            recover_folder(self.path / "model")
+            yield self
 
     def _choice(self, kind: str) -> Choice:
         from lmtool.config import Raw, choose
@@ -201,6 +214,18 @@ class Run:
                 message = f"{self.path} needs {kind} '{one['name']}' of {distribution}, which cannot be used here"
                 return PluginError(message, hint=f"`pip install {one['distribution']}` brings it")
         return error
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with (path / ".lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"another process is training {path}") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list[dict[str, Any]]:

@@ -32,13 +32,15 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             for name in STOPPING:
-                if number := getattr(signal, name, None):
+                number = getattr(signal, name, None)
+                # What the shell has us ignore, as Ctrl-C in a background job, stays ignored.
+                if number and signal.getsignal(number) is not signal.SIG_IGN:
                     self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
     @contextlib.contextmanager

@@ -82,7 +82,7 @@ def _init(network: LanguageModelNetwork, key: Key) -> Any:
     carry = network.initial_carry(1)
 
     def whole(module: LanguageModelNetwork) -> jax.Array:
-        h, _ = module(ids, None, carry, train=False)
+        h: jax.Array = module(ids, None, carry, train=False)[0]
         return h
 
     return network.init(key, method=whole)

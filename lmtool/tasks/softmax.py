@@ -7,8 +7,12 @@ weighted sum, so the gradient is known up to one factor. At V = 33,278, N = 700,
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
+
+Triple: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
 
 LOGITS_AT_ONCE = 2**23
 """Logits held at once: 32 MiB, beyond which allocators fetch fresh pages for each use."""
@@ -45,9 +49,9 @@ def _forward(
         padding = [(0, pieces * size - rows), *[(0, 0)] * (array.ndim - 1)]
         return jnp.pad(array, padding).reshape(pieces, size, *array.shape[1:])
 
-    def add(sums: tuple[jax.Array, ...], piece: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], jax.Array]:
-        nll, d_h, *d_shared = _piece(*piece, output_embedding, bias)
-        return tuple(total + one for total, one in zip(sums, (nll, *d_shared), strict=True)), d_h
+    def add(sums: Triple, piece: Triple) -> tuple[Triple, jax.Array]:
+        nll, d_h, d_output_embedding, d_bias = _piece(piece, output_embedding, bias)
+        return (sums[0] + nll, sums[1] + d_output_embedding, sums[2] + d_bias), d_h
 
     zeros = (jnp.zeros((), jnp.float32), jnp.zeros_like(output_embedding), jnp.zeros_like(bias))
     (nll, d_output_embedding, d_bias), d_h = jax.lax.scan(add, zeros, (cut(h), cut(targets), cut(weights)))
@@ -55,9 +59,10 @@ def _forward(
 
 
 def _piece(
-    h: jax.Array, targets: jax.Array, weights: jax.Array, output_embedding: jax.Array, bias: jax.Array
+    rows: Triple, output_embedding: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Loss and gradients of a few rows."""
+    """Loss and gradients of a few rows: h, targets and weights."""
+    h, targets, weights = rows
     logits = (h @ output_embedding.T + bias[None]).astype(jnp.float32)
     highest = jnp.max(logits, axis=-1)
     normaliser = highest + jnp.log(jnp.sum(jnp.exp(logits - highest[:, None]), axis=-1))

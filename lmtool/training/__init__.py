@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.config import choose_inline
-from lmtool.errors import ConfigError
+from lmtool.errors import ConfigError, DataError
 from lmtool.evaluation import cut, predictions
 from lmtool.jax_setup import prepare_jax
 from lmtool.run import Run
+from lmtool.training.loop import MAX_LOSS
 from lmtool.training.metrics_log import MetricsLog
 
 if TYPE_CHECKING:
@@ -63,11 +64,16 @@ def train(
     run = _open_or_create(config, dataset, path, registry, force=force)
     if run.is_finished:
         return run
-    with run.locked():
+    with run.locked() as run:
+        if run.is_finished:
+            return run
+        if run.config.get("evaluation") != config.to_dict()["evaluation"]:
+            warn(f"[evaluation] of {run.path} stays as it was; `lmtool eval --set evaluation.KEY=VALUE` changes it")
         if config.optimizer is None:
             _fit(config, dataset, run, report)
         else:
-            _take_steps(config, dataset, run, registry, stop=stop, report=report, warn=warn)
+            with stop.deferred():  # a library that catches every exception at import would swallow the signal
+                _take_steps(config, dataset, run, registry, stop=stop, report=report, warn=warn)
     return run
 
 
@@ -89,6 +95,8 @@ def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
     result: dict[str, Any] = {"step": 0}
     if validate := _validation(dataset, config.training.batch_size):
         nats = validate(model, lambda fraction: report("validating", fraction))
+        if not nats < MAX_LOSS:
+            raise DataError(f"the validation text has a loss of {nats:g} nats per token under this model")
         result |= {"valid_loss": nats, "valid_token_perplexity": math.exp(nats)}
         log.append({"kind": "valid", "step": 0, "epoch": 1, "loss": nats, "token_perplexity": math.exp(nats)}, {})
     run.finish(result)
@@ -144,7 +152,15 @@ def _take_steps(
 
 def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:
     choices = [choose_inline("tracker", one, registry, "training.trackers") for one in config.training.trackers]
-    return [choice.load()(choice.config, run=run.path) for choice in choices]
+    made: list[Any] = []
+    try:
+        for choice in choices:
+            made.append(choice.load()(choice.config, run=run.path))  # noqa: PERF401 - closed if a later one fails
+    except BaseException:
+        for tracker in made:
+            tracker.close()
+        raise
+    return made
 
 
 def _validation(dataset: Dataset, batch_size: int) -> Callable[[LanguageModel, Callable[[float], None]], float] | None:

@@ -66,7 +66,8 @@ class Checkpoints:
             _save_arrays(scratch, state)
             (scratch / "loop.json").write_text(json.dumps(loop, indent=2, allow_nan=False) + "\n")
             write_checksums(scratch)
-        for old in self.steps()[:-KEEP_NEWEST]:
+        # One from after this step was found damaged when this run went on: it is no fallback.
+        for old in [one for one in self.steps() if one <= step][:-KEEP_NEWEST]:
             if old not in keep:
                 shutil.rmtree(self._path(old), ignore_errors=True)
 

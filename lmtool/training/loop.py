@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmtool.errors import DataError, DivergedError, Interrupted
+from lmtool.evaluation import DamagedModelError
 from lmtool.training.clock import Clock
 from lmtool.training.metrics_log import MetricsLog
 
@@ -41,7 +42,7 @@ class LoopState:
 
     step: int = 0
     """Steps whose metrics have been read."""
-    validated_step: int = 0
+    validated_step: int = -1
     best_value: float | None = None
     """Lowest validation loss so far, nats per token."""
     best_step: int | None = None
@@ -105,16 +106,15 @@ class TrainingLoop:
             Interrupted: if a signal asked to stop; everything is saved.
             DivergedError: if the loss is no longer finite.
         """
-        with self.parts.stop.deferred():
-            self._restore()
-            self.clock.start(self.loop.elapsed)
-            self._at_boundary()  # a validation that a signal put off
-            while not self._is_over():
-                self._stop_if_asked()
-                self._dispatch()
-                self._at_boundary()
+        self._restore()
+        self.clock.start(self.loop.elapsed)
+        self._at_boundary()  # a validation that a signal put off
+        while not self._is_over():
             self._stop_if_asked()
-            self._finish()
+            self._dispatch()
+            self._at_boundary()
+        self._stop_if_asked()
+        self._finish()
         return self.loop
 
     # Steps ------------------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class TrainingLoop:
 
     def _at_boundary(self) -> None:
         step = self._dispatched
-        if step % self.eval_every == 0:
+        if step and step % self.eval_every == 0:
             self._validate()
         if step % self.config.checkpoint_every == 0 and step:
             self._save()
@@ -219,6 +219,7 @@ class TrainingLoop:
     def _validation_loss(self, model: LanguageModel) -> float | None:
         """Nats per token; None if there is nothing to validate on: then the last model counts as the best."""
         if self.parts.validate is None:
+            self._check_weights()
             return None
 
         def report(fraction: float) -> None:
@@ -226,10 +227,21 @@ class TrainingLoop:
             if self.parts.stop.signal_name:
                 raise _PutOff
 
-        value = self.parts.validate(model, report)
+        try:
+            value = self.parts.validate(model, report)
+        except DamagedModelError:
+            value = math.nan
         if not value < MAX_LOSS:
             raise self._diverged(f"the validation loss is {value:g} at step {self.loop.step}")
         return value
+
+    def _check_weights(self) -> None:
+        """Where no validation would show it: the loss is that of before the last update."""
+        import jax
+        import jax.numpy as jnp
+
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(self.state.params)):
+            raise self._diverged(f"a weight is not finite after step {self.loop.step}")
 
     def _note_validation(self, model: LanguageModel, value: float | None) -> None:
         loop = self.loop

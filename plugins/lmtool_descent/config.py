@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lmtool.config import Config
 
@@ -27,6 +27,12 @@ class SGDConfig(ScheduleConfig):
     momentum: float = Field(0.0, ge=0, lt=1, description="part of the last update that is kept")
     nesterov: bool = Field(False, description="look ahead along the momentum")
     weight_decay: float = Field(0.0, ge=0, description="λ, adds λθ to the gradient")
+
+    @model_validator(mode="after")
+    def _check_nesterov(self) -> SGDConfig:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov looks ahead along the momentum, so momentum must be above 0")
+        return self
 
 
 class AdamWConfig(ScheduleConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -11,12 +12,17 @@ if TYPE_CHECKING:
     from lmtool_descent.config import ScheduleConfig
 
 
+logger = logging.getLogger("lmtool.descent")
+
+
 def learning_rate(config: ScheduleConfig, total_steps: int) -> optax.Schedule:
     """Steps already taken to learning rate: a linear rise over `warmup_steps`, then the schedule until `total_steps`.
 
     The first step of a warm-up has η / warmup_steps: with 0 it would be wasted.
     """
     warmup = config.warmup_steps
+    if warmup >= total_steps:
+        logger.warning(f"optimizer.warmup_steps is {warmup}, and training has {total_steps} steps: it never ends")
     after = _after_warmup(config, max(1, total_steps - warmup))
     if not warmup:
         return after
@@ -37,4 +43,5 @@ def _after_warmup(config: ScheduleConfig, steps: int) -> optax.Schedule:
         case "inverse-sqrt":
             # η · sqrt(w / (w + t)) goes on from the warm-up of w steps without a break; w is 1 without one.
             offset = max(1, config.warmup_steps)
-            return lambda count: peak * jnp.sqrt(offset / (offset + count))
+            # `join_schedules` asks for negative counts, too, and throws the answer away.
+            return lambda count: peak * jnp.sqrt(offset / (offset + jnp.maximum(count, 0)))

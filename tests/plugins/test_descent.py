@@ -175,3 +175,21 @@ def test_schedule_without_warm_up_starts_at_the_top():
 
     assert float(learning_rate(config, total_steps=10)(0)) == pytest.approx(2.0)
     assert float(learning_rate(config, total_steps=10)(10)) == pytest.approx(0.0)
+
+
+def test_inverse_square_root_may_be_asked_from_the_first_step_on():
+    schedule = learning_rate(SGDConfig(learning_rate=2.0, schedule="inverse-sqrt", warmup_steps=4), total_steps=100)
+
+    # a rise of four steps, as `count` may be a plain int before and after it
+    assert [float(schedule(step)) for step in range(4)] == pytest.approx([0.5, 1.0, 1.5, 2.0])
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(ValueError, match="momentum must be above 0"):
+        SGDConfig(nesterov=True)
+
+
+def test_a_warm_up_that_never_ends_is_a_warning(caplog):
+    learning_rate(SGDConfig(warmup_steps=100), total_steps=10)
+
+    assert "optimizer.warmup_steps is 100, and training has 10 steps" in caplog.text

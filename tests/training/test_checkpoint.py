@@ -53,7 +53,7 @@ def test_the_newest_two_and_the_best_are_kept(checkpoints):
     assert checkpoints.steps() == [1, 3, 4]
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "loop"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "loop", "no sums", "sums cut"])
 def test_a_damaged_checkpoint_is_named_and_passed_over(checkpoints, warnings_, damage):
     checkpoints.save(1, state(1.0), {"step": 1})
     checkpoints.save(2, state(2.0), {"step": 2})
@@ -61,6 +61,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(checkpoints, warnings_, d
     files = [path for path in newest.rglob("*") if path.is_file() and path.name != "SHA256SUMS"]
     largest = newest / "loop.json" if damage == "loop" else max(files, key=lambda path: path.stat().st_size)
     data = largest.read_bytes()
+    sums = newest / "SHA256SUMS"
     match damage:
         case "flip" | "loop":
             largest.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
@@ -68,12 +69,16 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(checkpoints, warnings_, d
             largest.write_bytes(data[: len(data) // 2])
         case "remove":
             largest.unlink()
+        case "no sums":
+            sums.write_bytes(b"")
+        case "sums cut":
+            sums.write_text("".join(sums.read_text().splitlines(keepends=True)[:1]))
 
     _, loop = checkpoints.restore(state(0.0))
 
     assert loop == {"step": 1}
     assert len(warnings_) == 1
-    assert str(largest) in warnings_[0]
+    assert str(newest if "sums" in damage else largest) in warnings_[0]
     assert "going back" in warnings_[0]
 
 

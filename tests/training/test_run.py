@@ -141,3 +141,28 @@ def test_other_data_is_refused(run, trainer, dataset):
 
     with pytest.raises(ConfigError, match="was begun with other data"):
         run.check_unchanged(trainer.config(), dataset)
+
+
+def test_a_run_that_is_being_trained_is_not_thrown_away(trainer):
+    run = trainer("busy", "training.max_steps=1")
+
+    with run.locked(), pytest.raises(DataError, match="another process is training"):
+        trainer("busy", "training.max_steps=1", force=True)
+
+
+def test_a_run_is_not_finished_by_another_version_of_a_component(run, trainer, monkeypatch):
+    record = json.loads((run.path / "run.json").read_text())
+    record["state"] = "started"
+    record["components"] = [{**one, "version": 7} if one["kind"] == "model" else one for one in record["components"]]
+    (run.path / "run.json").write_text(json.dumps(record))
+
+    with pytest.raises(ConfigError, match=r"was begun with version 7 of model 'lstm', now it is 1"):
+        trainer(run.path, "training.max_steps=3")
+
+
+def test_a_setting_that_has_come_since_has_its_default(run, trainer):
+    config = (run.path / "config.toml").read_text()
+    assert "locked_dropout = true\n" in config
+    (run.path / "config.toml").write_text(config.replace("locked_dropout = true\n", ""))
+
+    assert trainer(run.path, "training.max_steps=3").is_finished

@@ -164,6 +164,8 @@ def test_time_limit_ends_training(trainer):
 
     assert run.is_finished
     assert run.result["last_step"] < 24
+    assert run.result["step"] == run.result["last_step"], "the model so far is validated and kept"
+    assert run.language_model().vocab_size > 0
 
 
 def test_without_a_validation_split_the_last_model_is_kept(trainer, dataset):
