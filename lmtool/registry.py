@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lmtool import plugins
-from lmtool.errors import PluginError, did_you_mean
+from lmtool.errors import Interrupted, PluginError, did_you_mean
 
 if TYPE_CHECKING:
     from lmtool.api import CommandSpec, Component
@@ -56,6 +56,8 @@ class Found:
         module, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
+        except Interrupted:
+            raise
         except (Exception, SystemExit) as error:  # a third party's module may raise anything
             if self.plugin.built_in and not isinstance(error, ImportError):
                 raise

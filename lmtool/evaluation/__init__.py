@@ -181,13 +181,17 @@ def _window(
     return ids, lengths
 
 
+class DamagedModelError(DataError):
+    """The model gives something that is no log-probability."""
+
+
 def checked(log_probs: np.ndarray) -> np.ndarray:
-    """As float64. Raises DataError if one of them is no log-probability."""
+    """As float64. Raises DamagedModelError if one of them is no log-probability."""
     log_probs = np.asarray(log_probs, np.float64)
     # A float32 softmax may round a sure thing to a little more than one.
     if not (log_probs < 1e-3).all():
         wrong = log_probs[~(log_probs < 1e-3)][0]
-        raise DataError(f"the model gives a token the log-probability {wrong:g}: its parameters are damaged")
+        raise DamagedModelError(f"the model gives a token the log-probability {wrong:g}: its parameters are damaged")
     return log_probs
 
 

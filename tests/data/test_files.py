@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lmtool.errors import DataError
-from lmtool.files import atomic_folder, lock, write_atomic
+from lmtool.files import atomic_folder, lock, recover_folder, write_atomic
 
 
 def dead_process() -> int:
@@ -118,7 +118,7 @@ def test_of_many_only_one_at_a_time_has_a_lock_though_its_file_comes_and_goes(tm
     code = """
 import sys
 from pathlib import Path
-from lmtool.files import lock
+from lmtool.files import lock, recover_folder
 folder = Path(sys.argv[1])
 for _ in range(200):
     with lock(folder / "lock"):
@@ -161,3 +161,26 @@ def test_the_leftover_file_of_a_killed_process_is_removed(tmp_path):
     write_atomic(tmp_path / "a", "whole")
 
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_leftover_of_a_process_that_had_our_number_is_removed(tmp_path):
+    # as of the first process of a container that was killed and started again
+    with atomic_folder(tmp_path / "new") as folder:
+        leftover = folder.name
+    (tmp_path / leftover).mkdir()
+
+    with atomic_folder(tmp_path / "new", replace=True):
+        pass
+
+    assert os.listdir(tmp_path) == ["new"]
+
+
+def test_a_folder_whose_replacement_was_killed_half_way_is_put_back(tmp_path):
+    (tmp_path / ".model.host-123.tmp").mkdir()
+    (tmp_path / ".model.host-123.tmp.old.tmp").mkdir()
+    (tmp_path / ".model.host-123.tmp.old.tmp" / "weights").write_text("good")
+
+    recover_folder(tmp_path / "model")
+
+    assert os.listdir(tmp_path) == ["model"]
+    assert (tmp_path / "model" / "weights").read_text() == "good"
