@@ -57,7 +57,7 @@ class TrainingConfig(Config):
     max_grad_norm: float | None = Field(0.25, gt=0, description="scale gradients down to this global norm")
     eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
     log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
-    checkpoint_every: int = Field(500, ge=1, description="steps between checkpoints to resume from")
+    checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")
     trackers: list[str | dict[str, Any]] = Field([], description="where metrics go besides metrics.jsonl")

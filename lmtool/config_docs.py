@@ -42,8 +42,12 @@ def template(registry: Registry, names: Mapping[str, str]) -> str:
             continue
         name = names.get(section) or DEFAULT_NAMES[section]
         found = registry.find(section, name)
-        lines += ["", f"[{section}]  # {_one_line(found.component.summary)}", f'name = "{name}"']
-        lines += _settings(found.config_class())
+        written = [f"[{section}]  # {_one_line(found.component.summary)}", f'name = "{name}"']
+        written += _settings(found.config_class())
+        if section == "tokenizer" and section not in names:
+            # A dataset brings its own, and another one would be an error.
+            written = ["# for raw text; a dataset (data.path) brings its own", *(f"# {line}" for line in written)]
+        lines += ["", *written]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 

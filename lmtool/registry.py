@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,8 +56,11 @@ class Found:
         import importlib
 
         module, _, attribute = target.partition(":")
+        # What a third party prints at import is not part of our answer.
+        stdout = contextlib.nullcontext() if self.plugin.built_in else contextlib.redirect_stdout(sys.stderr)
         try:
-            return getattr(importlib.import_module(module), attribute)
+            with stdout:
+                return getattr(importlib.import_module(module), attribute)
         except Interrupted:
             raise
         except (Exception, SystemExit) as error:  # a third party's module may raise anything

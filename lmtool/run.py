@@ -193,7 +193,11 @@ class Run:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[Run]:
-        """Keep other processes from training the same run, and see what they left of it. Raises DataError if one does."""
+        """Keep other processes from training the same run, and see what they left of it.
+
+        Raises:
+            DataError: if one trains it now.
+        """
         with _locked(self.path):
             self.record = _read_record(self.path)  # another process may have finished it meanwhile
             recover_folder(self.path / "model")

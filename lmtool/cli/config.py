@@ -9,7 +9,9 @@ import typer
 
 from lmtool.cli import terminal
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write, check and show config files.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, add_completion=False, help="Write, check and show config files."
+)
 
 File = Annotated[Path, typer.Argument(help="A TOML config.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over what the file says.")]

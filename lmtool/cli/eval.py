@@ -102,7 +102,8 @@ def _show(results: Sequence[Result]) -> None:
     # Off a terminal there is no width to keep to, and nobody to read colours. Names may hold what looks like markup.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(highlight=False, markup=False, emoji=False, width=width)
-    console.print(report.table(results))
-    console.print()
+    for table in report.tables(results, console.width):
+        console.print(table, crop=False)
+        console.print()
     for line in report.legend(results):
         console.print(line, style="dim")

@@ -50,6 +50,10 @@ def exit_codes() -> Iterator[None]:
         _fail("interrupted", code=ExitCode.INTERRUPTED)
     except OSError as error:
         _explain(error)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Typer and Rich make a 1 of it
+            _explain(end.__context__)
+        raise
 
 
 def _fail(message: str, hint: str | None = None, code: ExitCode = ExitCode.FAILED) -> NoReturn:

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from lmtool import __version__
 from lmtool.cli import terminal
 from lmtool.cli.exits import exit_codes
-from lmtool.errors import PluginError, UsageError, did_you_mean
+from lmtool.errors import ExitCode, PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,10 @@ COMMANDS = {
     "info": ("lmtool.cli.info:app", "Show versions, devices and folders."),
 }
 """Name to (`module:app`, one line for `lmtool --help`), in the order of a first session."""
+
+
+UsageMistake: Any = typer.BadParameter.__base__
+"""Typer's base class of what is wrong with a command line; it has no public name."""
 
 
 class LazyGroup(TyperGroup):
@@ -54,10 +58,41 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
         formatter.write("\n  Plugins may add more: see `lmtool plugins list`.\n")
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """A wrong option is one line on stderr, like every other mistake."""
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except UsageMistake as mistake:
+            if type(mistake).__name__ == "NoArgsIsHelpError":  # `lmtool plugins` and its like, without more
+                mistake.show()
+                raise SystemExit(mistake.exit_code) from None
+            terminal.error(_plain(mistake.format_message()), _hint(mistake))
+            raise SystemExit(mistake.exit_code) from None
+        except typer.Abort:
+            raise SystemExit(ExitCode.INTERRUPTED) from None
+        raise SystemExit(code if isinstance(code, int) else ExitCode.OK)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command; a user's problem becomes one line on stderr and its exit code."""
         with exit_codes():
             return super().invoke(ctx)
+
+
+def _plain(message: str) -> str:
+    text = " ".join(message.split())
+    return text[:1].lower() + text[1:].removesuffix(".")
+
+
+def _hint(mistake: Any) -> str:
+    """Where the option that is missed may be meant: settings have no options of their own."""
+    from lmtool.config import CORE_SECTIONS
+
+    command = mistake.ctx.command_path if mistake.ctx else "lmtool"
+    option = (getattr(mistake, "option_name", None) or "").lstrip("-").replace("-", "_")
+    for section, schema in CORE_SECTIONS.items():
+        if option in schema.model_fields:
+            return f"`--set {section}.{option}=…` sets it"
+    return f"`{command} --help` shows the options; settings are given by `--set section.key=value`"
 
 
 def _imported(target: str) -> Any:

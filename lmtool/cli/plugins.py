@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from lmtool.registry import Found
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List plugins and what they offer.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, add_completion=False, help="List plugins and what they offer."
+)
 
 
 @app.command("list")
@@ -69,11 +71,13 @@ def check_command(
             results[label] = _failure(check)
     failed = sum(failure is not None for failure in results.values())
     if as_json:
-        terminal.answer_json({"schema": 1, "kind": kind, "name": name, "run": len(results), "failures": results})
+        passed = [label for label, failure in results.items() if failure is None]
+        failures = {label: failure for label, failure in results.items() if failure is not None}
+        terminal.answer_json({"schema": 1, "kind": kind, "name": name, "passed": passed, "failed": failures})
     else:
         for label, failure in results.items():
-            verdict = f"failed  {label}: {failure}" if failure else f"ok      {label}"
-            terminal.answer(verdict.replace("_", " "))
+            shown_label = label.replace("_", " ")
+            terminal.answer(f"failed  {shown_label}: {failure}" if failure else f"ok      {shown_label}")
         terminal.answer(f"{len(results) - failed} passed, {failed} failed")
     if failed:
         raise typer.Exit(ExitCode.FAILED)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
     from lmtool.run import Run
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command()
@@ -68,7 +68,13 @@ def train(
 def _data_flags(data: list[str]) -> dict[str, Any]:
     """One dataset folder is `data.path`; anything else is text to learn from."""
     from lmtool.data.dataset import RECORD
+    from lmtool.errors import UsageError
 
+    for one in data:
+        if (Path(one) / "run.json").is_file():
+            raise UsageError(
+                f"{one} is a run, not a dataset or a text", hint="its run.json names the dataset it learned"
+            )
     if len(data) == 1 and (Path(data[0]) / RECORD).is_file():
         return {"data.path": data[0]}
     return {"data.train": data or None}

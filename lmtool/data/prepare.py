@@ -118,7 +118,10 @@ def make_plan(
     """
     specs = {name: getattr(data, name) for name in SPLITS if getattr(data, name)}
     if not specs:
-        raise UsageError("no text: data.train, data.valid and data.test are empty", "`--train FILE` names a text")
+        raise UsageError(
+            "no text: data.train, data.valid and data.test are empty",
+            "`lmtool train --data FILE` or `lmtool tokenize --train FILE` names one",
+        )
     if len(fed := [name for name, names in specs.items() if sources.STDIN in names]) > 1:
         raise UsageError(f"stdin is the {' and the '.join(fed)} text at once", hint="`-` may stand for one of them")
     splits = {name: readings(names, data.reader, registry) for name, names in specs.items()}

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     from lmtool.evaluation import Evaluation
     from lmtool.evaluation.text import Text
 
+    Fact = tuple[str, list[str]]
+    """A row of the table: its label, and what it says of each run."""
+    Figure = tuple[str, list[RichText]]
+
 SCHEMA = 1
 BEST = "* "
+GAP = 3
+"""Columns between two columns of the table."""
 
 
 @dataclass(frozen=True)
@@ -99,23 +105,57 @@ def number(value: float) -> float | str:
 # The table ------------------------------------------------------------------------------------------------------------
 
 
-def table(results: Sequence[Result]) -> Table:
-    """One column a run; the best of comparable figures is marked."""
+def tables(results: Sequence[Result], width: int) -> list[Table]:
+    """One column a run; the best of comparable figures is marked, over all runs.
+
+    Args:
+        results: At least one.
+        width: Columns of the terminal. What does not fit side by side goes into further tables with the same rows; a
+            run that is too wide even alone has its names folded, never its figures.
+    """
+    facts = _facts(results)
+    figures = [(name, [_cell(*cell) for cell in _cells(results, name)]) for name in _shown_names(results)]
+    labels = max(len(label) for label, _ in (*facts, *figures))
+    widths = [_width(result.run, i, facts, figures) for i, result in enumerate(results)]
+    return [_table(results, columns, facts, figures, labels) for columns in _side_by_side(widths, width - labels)]
+
+
+def _width(run: str, column: int, facts: Sequence[Fact], figures: Sequence[Figure]) -> int:
+    from rich.cells import cell_len
+
+    names = [run, *(values[column] for _, values in facts)]
+    return max([*map(cell_len, names), *(cells[column].cell_len for _, cells in figures)])
+
+
+def _side_by_side(widths: Sequence[int], available: int) -> list[list[int]]:
+    """Indices of the columns of each table."""
+    groups: list[list[int]] = []
+    left = 0
+    for i, width in enumerate(widths):
+        if not groups or width + GAP > left:
+            groups.append([])
+            left = available
+        groups[-1].append(i)
+        left -= width + GAP
+    return groups
+
+
+def _table(
+    results: Sequence[Result], columns: list[int], facts: Sequence[Fact], figures: Sequence[Figure], labels: int
+) -> Table:
     from rich import box
     from rich.table import Table
 
-    figures = [(name, [_cell(*cell) for cell in _cells(results, name)]) for name in _shown_names(results)]
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    made.add_column("", no_wrap=True)
-    for column, result in enumerate(results):
-        # Names may be folded where the terminal is narrow; figures may not.
+    made.add_column("", no_wrap=True, min_width=labels)
+    for column in columns:
         widest = max((len(cells[column]) for _, cells in figures), default=1)
-        made.add_column(result.run, justify="right", overflow="fold", min_width=widest)
-    for label, values in _facts(results):
-        made.add_row(label, *values)
+        made.add_column(results[column].run, justify="right", overflow="fold", min_width=widest)
+    for label, values in facts:
+        made.add_row(label, *(values[column] for column in columns))
     made.add_section()
     for name, cells in figures:
-        made.add_row(name, *cells)
+        made.add_row(name, *(cells[column] for column in columns))
     return made
 
 
@@ -144,7 +184,7 @@ def legend(results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _facts(results: Sequence[Result]) -> list[tuple[str, list[str]]]:
+def _facts(results: Sequence[Result]) -> list[Fact]:
     return [
         ("model", [result.model for result in results]),
         ("tokenizer", [f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids" for result in results]),

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lmtool.plugins.probe import Report
 
 
+NOTHING = 'offers nothing; hooks are marked with `pluggy.HookimplMarker("lmtool")`'
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the list: a component, a command, or a plugin that gives none."""
@@ -47,7 +50,7 @@ def _rows(report: Report, clashes: dict[tuple[str, str], list[str]]) -> list[Row
         else:
             found.append(Row(name=one.name, kind=kind, status="active", summary=one.summary, **about))
     if report.state != "active" or not found:
-        note = report.error or ("offers nothing" if report.state == "active" else "")
+        note = report.error or (NOTHING if report.state == "active" else "")
         found.append(Row(name=plugin.name, kind="plugin", status=report.state, summary=note, **about))
     return found
 

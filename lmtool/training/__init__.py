@@ -60,7 +60,10 @@ def train(
         Interrupted: if a signal asked to stop; the state is saved.
     """
     if not config.model.found.component.capabilities & {"backbone", "fitted"}:
-        raise ConfigError(f"model '{config.model.name}' says neither `backbone` nor `fitted` of itself")
+        raise ConfigError(
+            f"model '{config.model.name}' says neither `backbone` nor `fitted` of itself",
+            hint='its plugin must say it: `Component(…, capabilities={"backbone"})`',
+        )
     run = _open_or_create(config, dataset, path, registry, force=force)
     if run.is_finished:
         return run

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 from fake_models import Letters, Text
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.console import Console
 
 from lmtool.api import Metric
@@ -31,10 +34,18 @@ def result(run="run", *, lines=("ab", "c"), letters="abc", **metrics):
     return report.Result(run, "ngram", tokenizer, "letters", NamedText(Text(list(lines), tokenizer)), evaluation)
 
 
+def printed(results, width):
+    """The lines of each table."""
+    console = Console(file=io.StringIO(), width=width)
+    for table in report.tables(results, width):
+        console.print(table, crop=False)
+        console.print("next")
+    return [text.splitlines() for text in console.file.getvalue().split("next\n")[:-1]]
+
+
 def shown(*results):
-    console = Console(file=io.StringIO(), width=200)
-    console.print(report.table(results))
-    return {line.split()[0]: line.split()[1:] for line in console.file.getvalue().splitlines() if line.strip()}
+    (lines,) = printed(results, width=200)
+    return {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
 
 
 def test_json_has_value_error_and_n():
@@ -143,6 +154,38 @@ def test_figures_have_five_digits_or_so(value, expected):
 
 def test_a_metric_that_one_run_lacks_is_a_dash():
     assert shown(result(a=Metric(1.0, 5)), result(b=Metric(2.0, 5)))["a"] == ["1.0000", "–"]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(60, 130))
+@settings(max_examples=30, deadline=None)
+def test_no_run_and_no_figure_is_lost_however_narrow_the_terminal(lengths, width):
+    values = [10.0 - i for i in range(len(lengths))]
+    metrics = [Metric(value, 5, stderr=0.25) for value in values]
+    runs = [f"{i}{'r' * length}" for i, length in enumerate(lengths)]
+
+    made = printed([result(run, token_perplexity=one) for run, one in zip(runs, metrics, strict=True)], width)
+
+    figures = [line for lines in made for line in lines if line.startswith("token_perplexity")]
+    assert all(len(line) <= width for lines in made for line in lines)
+    assert " ".join(" ".join(lines[0].split()) for lines in made).split() == runs
+    assert [float(value) for value in re.findall(r"([\d.]+) ± 0.2500", " ".join(figures))] == values
+    assert sum(line.count("*") for line in figures) == (len(runs) > 1)
+    assert len({tuple(line[:16].strip() for line in lines) for lines in made}) == 1, "the tables have the same rows"
+
+
+def test_each_table_has_as_many_runs_as_fit():
+    results = [result("r" * 20, token_perplexity=Metric(9.0, 5)) for _ in range(5)]
+
+    # "token_perplexity", then three blanks and 20 letters a run: 16 + 2 * 23 = 62
+    assert [lines[0].count("r" * 20) for lines in printed(results, 62)] == [2, 2, 1]
+    assert [lines[0].count("r" * 20) for lines in printed(results, 61)] == [1] * 5
+
+
+def test_a_run_that_is_too_wide_alone_has_its_name_folded_and_its_figures_whole():
+    (lines,) = printed([result("r" * 100, token_perplexity=Metric(9.0, 5, stderr=0.25))], 20)
+
+    assert "".join(lines).count("r" * 5) > 1
+    assert any(line.endswith("9.0000 ± 0.2500") for line in lines)
 
 
 def test_a_dataset_of_the_cache_goes_by_the_names_of_its_sources(monkeypatch, tmp_path):

@@ -175,7 +175,7 @@ def test_the_schema_knows_every_section_and_every_component():
 
     names = {one["properties"]["name"]["const"] for one in schema["properties"]["model"]["oneOf"]}
     assert names == set(registry.names("model"))
-    assert set(schema["properties"]) == set(tomllib.loads(template(registry, {"model": "lstm"})))
+    assert set(schema["properties"]) == set(tomllib.loads(template(registry, {"model": "lstm", "tokenizer": "char"})))
     json.dumps(schema)
 
 
