@@ -44,7 +44,7 @@ def test_a_full_disk_is_an_error(tiny, command):
 
 
 @pytest.mark.parametrize(
-    "command", ["--version", "--help", "eval --help", "plugins list", "config schema", "eval words"]
+    "command", ["--version", "--help", "eval --help", "plugins list", "config schema", "-q eval words"]
 )
 def test_a_reader_that_has_gone_is_no_error(tiny, command):
     code, _, stderr = shell(f"set -o pipefail; {{ sleep 0.5; lmtool {command}; }} | true", tiny)

@@ -159,7 +159,7 @@ def test_a_metric_that_one_run_lacks_is_a_dash():
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(60, 130))
 @settings(max_examples=30, deadline=None)
 def test_no_run_and_no_figure_is_lost_however_narrow_the_terminal(lengths, width):
-    values = [10.0 - i for i in range(len(lengths))]
+    values = [9.0 - i for i in range(len(lengths))]
     metrics = [Metric(value, 5, stderr=0.25) for value in values]
     runs = [f"{i}{'r' * length}" for i, length in enumerate(lengths)]
 
