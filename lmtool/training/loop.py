@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import asdict, dataclass, field, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lmtool.errors import DataError, DivergedError, Interrupted
@@ -126,7 +127,7 @@ class TrainingLoop:
             self.state = self.state._replace(carry=self.parts.new_carry())
         batch = self.parts.task.batch(step)
         if not self.clock.compiled:
-            self.parts.report("compiling", step / self.total_steps)
+            self.parts.report("compiling", self._fraction())
         with self.clock.compiling():
             self.state, metrics = self.parts.step(self.state, batch)
         self._read_pending()
@@ -167,8 +168,15 @@ class TrainingLoop:
         left = (self.total_steps - self.loop.step) * self.clock.seconds_per_step
         if self.config.max_minutes:
             left = min(left, self.config.max_minutes * 60 - self.clock.elapsed())
-        shown |= {"left": _duration(left), "compiled in": f"{self.clock.compile_seconds:.1f} s"}
-        self.parts.report("training", self.loop.step / self.total_steps, **shown)
+        shown["left"] = str(timedelta(seconds=max(0, round(left))))
+        self.parts.report("training", self._fraction(), **shown)
+
+    def _fraction(self) -> float:
+        """Of the limit, steps or time, that comes first."""
+        steps = self.loop.step / self.total_steps
+        if not self.config.max_minutes:
+            return steps
+        return min(1.0, max(steps, self.clock.elapsed() / (self.config.max_minutes * 60)))
 
     def _log_losses(self) -> None:
         if not self.loop.losses:
@@ -227,6 +235,7 @@ class TrainingLoop:
             if self.parts.stop.signal_name:
                 raise _PutOff
 
+        self.parts.report("validating", 0.0)  # the first window may have to be compiled
         try:
             value = self.parts.validate(model, report)
         except DamagedModelError:
@@ -313,12 +322,6 @@ def _mean(losses: list[float], num_targets: list[int]) -> float:
     """Per target, in step order, so that a resumed run adds up the same numbers in the same order."""
     pairs = zip(losses, num_targets, strict=True)
     return sum(loss * count for loss, count in pairs) / max(1, sum(num_targets))
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 __all__ = ["LoopState", "Parts", "Report", "TrainingLoop", "total_steps"]

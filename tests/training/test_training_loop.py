@@ -168,6 +168,23 @@ def test_time_limit_ends_training(trainer):
     assert run.language_model().vocab_size > 0
 
 
+@pytest.mark.parametrize(("minutes", "nearer"), [(1, 45 / 60), (1000, 1 / 24)])
+def test_progress_follows_the_limit_that_comes_first(trainer, monkeypatch, minutes, nearer):
+    monkeypatch.setattr(Clock, "SHOW_EVERY", 0.0)
+    monkeypatch.setattr(Clock, "elapsed", lambda self: 45.0)
+    reports = []
+
+    trainer("run", f"training.max_minutes={minutes}", report=lambda *args, **fields: reports.append((*args, fields)))
+
+    training = [(fraction, fields) for phase, fraction, fields in reports if phase == "training"]
+    assert [fraction for fraction, _ in training] == [max(nearer, step / 24) for step in range(1, 25)]
+    assert all(list(fields) == ["loss", "tokens/s", "left"] for _, fields in training)
+    assert [fields["left"] for _, fields in training][-1] == "0:00:00"
+    validating = [fraction for phase, fraction, _ in reports if phase == "validating"]
+    # each validation goes from nothing to all of its own text
+    assert (validating.count(0.0), validating[-1]) == (3, 1.0)
+
+
 def test_without_a_validation_split_the_last_model_is_kept(trainer, dataset):
     parts = {"split_names": ("train",), "split": lambda name: dataset.split("train")}
     only_train = SimpleNamespace(
