@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -99,16 +100,29 @@ class Progress(Protocol):
         ...
 
 
-class _Silent:
+class _Plain:
+    """A line now and then, for the log of a batch job; silent with `--quiet`."""
+
+    EVERY = 60.0
+    """Seconds."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
     def update(self, phase: str, fraction: float, **fields: str) -> None:
-        pass
+        now = time.monotonic()
+        if now - self._last < self.EVERY:
+            return
+        self._last = now
+        facts = [f"{name} {value}" for name, value in fields.items()]
+        say("  ".join([f"{phase} {fraction:.0%}", *facts]))
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress bar on a terminal, silence elsewhere."""
+    """A progress bar on a terminal, a line a minute elsewhere."""
     if not is_animated():
-        yield _Silent()
+        yield _Plain()
         return
     from lmtool.cli.progress import bar
 
