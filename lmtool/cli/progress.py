@@ -70,9 +70,10 @@ class Line:
         line = Text.assemble(phase, " ", no_wrap=True, overflow="ellipsis")
         width = min(BAR_WIDTH, options.max_width - phase.cell_len - len(said) - 2)
         if width > 1:
-            bar = ProgressBar(total=1.0, completed=self.fraction)
-            (drawn,) = console.render_lines(bar, options.update_width(width))  # padded: without colours it ends early
-            line.append_text(Text.assemble(*((one.text, one.style or "") for one in drawn), " "))
+            segments = console.render(ProgressBar(total=1.0, completed=self.fraction), options.update_width(width))
+            bar = Text.assemble(*((one.text, one.style or "") for one in segments))
+            bar.align("left", width + 1)  # without colours there is no bar after what is done
+            line.append_text(bar)
         line.append(said)
         yield line
 

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
 from lmtool.cli import terminal
 from lmtool.cli.progress import Bar, LineColumn
@@ -33,8 +34,9 @@ def clock(monkeypatch):
 class Shown:
     """What a bar shows after the last update."""
 
-    def __init__(self, width: int, clock: Clock) -> None:
-        self.console = Console(file=io.StringIO(), width=width)
+    def __init__(self, width: int, clock: Clock, color_system: str | None = None) -> None:
+        colors = {"color_system": color_system, "force_terminal": color_system is not None}
+        self.console = Console(file=io.StringIO(), width=width, **colors)
         self.progress = Progress(LineColumn(), console=self.console, get_time=clock, expand=True)
         self.update = Bar(self.progress).update
 
@@ -42,7 +44,7 @@ class Shown:
         with self.console.capture() as captured:
             self.console.print(self.progress.get_renderable())
         (line,) = captured.get().splitlines()
-        return line.rstrip()
+        return Text.from_ansi(line).plain.rstrip()
 
 
 def test_a_line_has_phase_bar_percent_facts_elapsed_and_left(clock):
@@ -57,11 +59,13 @@ def test_a_line_has_phase_bar_percent_facts_elapsed_and_left(clock):
 
 
 @pytest.mark.parametrize("width", [120, 80, 70, 65])
-def test_the_bar_gives_way_to_what_is_said(clock, width):
-    shown = Shown(width, clock)
-    shown.update("training", 0.5, **FACTS, left="0:00:48")
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5, 1.0])
+@pytest.mark.parametrize("color_system", [None, "standard"])
+def test_the_bar_gives_way_to_what_is_said(clock, width, fraction, color_system):
+    shown = Shown(width, clock, color_system)
+    shown.update("training", fraction, **FACTS, left="0:00:48")
 
-    said = " 50%  loss 5.740  tokens/s 35,140  0:00:00  left 0:00:48"
+    said = f"{fraction:4.0%}  loss 5.740  tokens/s 35,140  0:00:00  left 0:00:48"
     assert str(shown).endswith(said)
     # a blank on each side of the bar, which has 24 columns at most
     assert len(str(shown)) == min(width, len("training") + 1 + 24 + 1 + len(said))
