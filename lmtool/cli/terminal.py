@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -58,19 +59,25 @@ def answer_json(value: Any) -> None:
 def say(message: str) -> None:
     """Something worth knowing, to stderr, unless `--quiet`."""
     if not settings.quiet:
-        print(message, file=sys.stderr, flush=True)
+        _tell(message)
 
 
 def warn(message: str) -> None:
     """Something that may be wrong, to stderr."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    _tell(f"warning: {message}")
 
 
 def error(message: str, hint: str | None = None) -> None:
     """Why the command ends, and the next move."""
-    print(f"error: {message}", file=sys.stderr)
+    _tell(f"error: {message}")
     if hint:
-        print(f"hint: {hint}", file=sys.stderr, flush=True)
+        _tell(f"hint: {hint}")
+
+
+def _tell(line: str) -> None:
+    """To stderr. If nobody reads it any more, the work goes on all the same."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 class _Warnings(logging.Handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -79,3 +80,18 @@ def test_the_answer_is_utf_8_whatever_the_locale(tiny):
 
     assert code == 0
     assert "±" in stdout
+
+
+def test_training_goes_on_if_nobody_reads_its_messages(lmtool, tmp_path):
+    from lmtool.testing.corpus import TINY_TEXT
+
+    (tmp_path / "train.txt").write_text(TINY_TEXT)
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    command = [sys.executable, "-m", "lmtool", "train", "--model", "ngram", "--data", "train.txt", "-o", "run"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=writer)
+    os.close(writer)
+
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["state"] == "finished"
