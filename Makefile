@@ -25,8 +25,8 @@ demo: venv
 	$(BIN)/lmtool train --model ngram --set model.order=5 --data $(DEMO)/data -o $(DEMO)/ngram
 	$(BIN)/lmtool train configs/demo-lstm.toml --data $(DEMO)/data -o $(DEMO)/lstm
 	$(BIN)/lmtool eval $(DEMO)/ngram $(DEMO)/lstm
-	$(BIN)/lmtool generate $(DEMO)/ngram --prompt 'The' --max-tokens 30 --seed 1
-	$(BIN)/lmtool generate $(DEMO)/lstm --prompt 'The' --max-tokens 30 --seed 1
+	$(BIN)/lmtool generate $(DEMO)/ngram --prompt 'The value of' --max-tokens 30 --seed 1
+	$(BIN)/lmtool generate $(DEMO)/lstm --prompt 'The value of' --max-tokens 30 --seed 1
 	@echo "the runs lie in $(DEMO)/ngram and $(DEMO)/lstm"
 
 test: venv lint
