@@ -109,6 +109,7 @@ def _answer(run: Run, *, as_json: bool) -> None:
         terminal.answer_json({"schema": 1, "run": str(run.path), "state": run.record["state"], **run.result})
         return
     perplexity = run.result.get("valid_token_perplexity")
-    figure = f": validation perplexity {perplexity:.2f} at step {run.result['step']}" if perplexity else ""
+    step = f" at step {run.result['step']}" if "last_step" in run.result else ""  # a counted model takes none
+    figure = f": validation perplexity {perplexity:.2f}{step}" if perplexity else ""
     terminal.say(f"done{figure}; `lmtool eval {run.path}` evaluates it")
     terminal.answer(str(run.path))
