@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -253,13 +252,18 @@ def test_any_damaged_file_is_found_and_never_a_traceback(lmtool, work, folder):
 
 def limited(cwd: Path, limit: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run lmtool where no file can grow past `limit` bytes: what a full disk looks like to a program."""
+    # The limit is set in a process of its own: to fork this one, where another test may have started JAX, is not safe.
+    code = (
+        "import os, resource, sys; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'lmtool', *sys.argv[1:]])"
+    )
     return subprocess.run(
-        [sys.executable, "-m", "lmtool", *arguments],
+        [sys.executable, "-c", code, *arguments],
         cwd=cwd,
         env=os.environ | {"LMTOOL_CACHE": str(cwd / "cache")},
         capture_output=True,
         text=True,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
 
 
