@@ -25,6 +25,7 @@ from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
+from lmtool.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,24 +245,12 @@ def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    file = path / RECORD
-    try:
-        record = json.loads(file.read_bytes())
-        if record["format"] != FORMAT:
-            raise ValueError(f"format is {record['format']!r}")
-        version = int(record["version"])
-        _ = record["state"], record["result"], record["components"], record["dataset"]["key"]
-    except (FileNotFoundError, NotADirectoryError):
-        what = f"{path} is not a run: it has no {RECORD}" if path.exists() else f"no run {path}"
-        raise DataError(what, hint="`lmtool train -o RUN` makes one") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is damaged: {error}") from None
-    if version > FORMAT_VERSION:
-        raise DataError(
-            f"{path} has format version {version}; this lmtool reads up to {FORMAT_VERSION}",
-            hint="`pip install --upgrade lmtool`",
-        )
-    return dict(record)
+    makes_one = "`lmtool train -o RUN` makes one"
+    return read_record(path / RECORD, "run", version=FORMAT_VERSION, check=_check_record, makes_one=makes_one)
+
+
+def _check_record(record: Any) -> None:
+    _ = record["state"], record["result"], record["components"], record["dataset"]["key"]
 
 
 def _to_json(record: dict[str, Any]) -> str:

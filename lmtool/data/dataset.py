@@ -10,7 +10,6 @@ DATASET/
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from lmtool.data.counts import Counts
 from lmtool.data.tokenizer_folder import FOLDER, load_tokenizer, short
 from lmtool.errors import DataError
+from lmtool.records import read_record
 
 if TYPE_CHECKING:
     from lmtool.api import Tokenizer
@@ -257,24 +257,16 @@ class Dataset:
 
 
 def _read_record(path: Path) -> dict[str, Any]:
-    file = path / RECORD
-    try:
-        record = json.loads(file.read_bytes())
-        if record["format"] != FORMAT:
-            raise ValueError(f"format is {record['format']!r}")
-        version = int(record["version"])
-        _ = record["key"], record["tokenizer"]["fingerprint"]
-        for name, split in record["splits"].items():
-            _check_split(name, split)
-    except (FileNotFoundError, NotADirectoryError):
-        what = f"{path} is not a dataset: it has no {RECORD}" if path.exists() else f"no dataset {path}"
-        raise DataError(what, hint="`lmtool tokenize --train FILE -o DATASET` makes one") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file} is damaged: {error}", hint=REPAIR) from None
-    if version > FORMAT_VERSION:
-        raise DataError(f"{path} has format version {version}; this lmtool reads up to {FORMAT_VERSION}",
-                        hint="`pip install --upgrade lmtool`")  # fmt: skip
-    return dict(record)
+    makes_one = "`lmtool tokenize --train FILE -o DATASET` makes one"
+    return read_record(
+        path / RECORD, "dataset", version=FORMAT_VERSION, check=_check_record, makes_one=makes_one, repair=REPAIR
+    )
+
+
+def _check_record(record: Any) -> None:
+    _ = record["key"], record["tokenizer"]["fingerprint"]
+    for name, split in record["splits"].items():
+        _check_split(name, split)
 
 
 def _check_split(name: str, split: dict[str, Any]) -> None:
