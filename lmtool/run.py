@@ -269,4 +269,4 @@ def _shown(value: Any) -> str:
     return "unset" if value is None else repr(value)
 
 
-__all__ = ["Run"]
+__all__ = ["RECORD", "Run"]

@@ -64,8 +64,9 @@ class BPETokenizer:
         ids = self._model.get_vocab(with_added_tokens=True).values()
         self.vocab_size: int = max(ids) + 1
         self.eos_id: int = self._model.token_to_id(self.eos)
-        self.unk_id: int | None = _find_unk(self._model, json.loads(text)["model"])
-        self._cache = PieceCache(self._encode_apart, self.eos_id) if can_cache(json.loads(text)) else None
+        described = json.loads(text)
+        self.unk_id: int | None = _find_unk(self._model, described["model"])
+        self._cache = PieceCache(self._encode_apart, self.eos_id) if can_cache(described) else None
 
     @classmethod
     def train(cls, lines: Iterable[str], config: BPEConfig) -> BPETokenizer:
