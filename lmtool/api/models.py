@@ -53,12 +53,14 @@ class LanguageModel(Protocol):
 class FittedModel(Protocol):
     """A model that is estimated from the whole data set at once instead of taking steps. Made by `target(config)`."""
 
-    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None]) -> LanguageModel:
+    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None], scratch: Path) -> LanguageModel:
         """Estimate from `dataset.split("train")` alone; other splits only for what the config says (say, weights).
 
         Args:
             dataset: See `lmtool.data.dataset`.
             progress: Called with a phase's name and the fraction of the whole work done, 0 to 1.
+            scratch: An empty folder where the run is kept, for what is too large for memory. The model may go on using
+                files in it until the run is closed; then it is removed.
         """
         ...
 
