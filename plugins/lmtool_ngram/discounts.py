@@ -1,4 +1,4 @@
-"""Discounts of modified Kneser-Ney smoothing, from how many n-grams were counted once, twice, three and four times."""
+"""Discounts of Kneser-Ney smoothing, from how many n-grams were counted once, twice, three and four times."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ Discounts = tuple[float, float, float]
 
 FALLBACK: Discounts = (0.5, 1.0, 1.5)
 """Used where the closed form is undefined; the same as `lmplz --discount_fallback`."""
+
+FALLBACK_SINGLE: Discounts = (0.75, 0.75, 0.75)
+"""Used where the closed form of one discount for all counts is undefined: about what Church & Gale (1991) measured."""
 
 
 def counts_of_counts(counts: np.ndarray, correction: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -42,6 +45,20 @@ def modified_kneser_ney(n: np.ndarray) -> Discounts | None:
     y = float(n[1] / (n[1] + 2 * n[2]))
     d1, d2, d3 = (k - (k + 1) * y * float(n[k + 1] / n[k]) for k in (1, 2, 3))
     return (d1, d2, d3) if min(d1, d2, d3) > 0 else None
+
+
+def kneser_ney(n: np.ndarray) -> Discounts | None:
+    """One discount for all counts, three times, from the counts of counts of one order.
+
+    None where nothing was counted once, or nothing twice: the discount would be zero, leaving nothing to unseen words,
+    or one, taking all from what was seen once.
+
+    References: Ney, Essen & Kneser, "On structuring probabilistic dependences in stochastic language modelling", 1994.
+    """
+    if not (n[1] and n[2]):
+        return None
+    d = float(n[1] / (n[1] + 2 * n[2]))
+    return (d, d, d)
 
 
 def discount(counts: np.ndarray, discounts: Discounts) -> np.ndarray:

@@ -208,5 +208,5 @@ def _interpolate(block: Block, left: np.ndarray, totals: np.ndarray) -> tuple[np
 
 def _unkept(block: Block, kept: np.ndarray) -> np.ndarray:
     """float64 [C]: the probability in the order below of all words that a context does not keep; never quite zero."""
-    rest: np.ndarray = 1 - block.sums(np.where(kept, block.lower, 0))
-    return np.maximum(rest, np.finfo(np.float64).eps)
+    rest: np.ndarray = np.maximum(1 - block.sums(np.where(kept, block.lower, 0)), np.finfo(np.float64).eps)
+    return rest
