@@ -1,0 +1,64 @@
+"""The linear mixture of language models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lmtool_mixture.ensemble import State
+    from lmtool_mixture.parts import Parts
+
+
+class LinearMixture:
+    """p(w | text) is the sum over the parts of weight times p(w | text); see `lmtool.api.LanguageModel`.
+
+    Args:
+        parts: In order.
+        weights: One a part, summing to one.
+    """
+
+    def __init__(self, parts: Parts, weights: Sequence[float]) -> None:
+        self.parts, self.ensemble = parts, parts.ensemble
+        self.weights = tuple(map(float, weights))
+        self.vocab_size = self.ensemble.vocab_size
+        self.stateful = self.ensemble.stateful
+        with np.errstate(divide="ignore"):
+            self._log_weights = np.log(np.asarray(self.weights))
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.ensemble.initial_state(batch_size)
+
+    def score(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+        log_probs, state = self.ensemble.score(ids, state)
+        return mix(log_probs, self._log_weights), state
+
+    def next_log_probs(self, state: State) -> np.ndarray:
+        return mix(self.ensemble.next_log_probs(state), self._log_weights)
+
+    def save(self, folder: Path) -> None:
+        """A folder for each part, and `mixture.json`; see `lmtool_mixture.parts`."""
+        self.parts.save(folder, weights=self.weights)
+
+
+def mix(log_probs: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
+    """The logarithm of the weighted sum of the parts' probabilities.
+
+    Args:
+        log_probs: float64 [P, B, N], nats; overwritten.
+        log_weights: float64 [P].
+
+    Returns:
+        float64 [B, N].
+    """
+    log_probs += log_weights[:, None, None]
+    highest = log_probs.max(axis=0)
+    # Where no part gives anything, -inf - -inf would be no number.
+    log_probs -= np.where(np.isfinite(highest), highest, 0.0)
+    with np.errstate(divide="ignore"):
+        mixed: np.ndarray = np.log(np.exp(log_probs).sum(axis=0)) + highest
+    return mixed
