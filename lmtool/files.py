@@ -48,12 +48,23 @@ def atomic_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a whole file, or none of it. Raises DataError if it cannot be written."""
+    with atomic_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file to write into, which takes the place of `path` at the end, or vanishes if anything is raised.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
     scratch = _scratch(path)
     with explain_os_errors(path):
         _remove_leftovers(path)
         try:
             with scratch.open("wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(path)
@@ -158,4 +169,4 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-__all__ = ["atomic_folder", "explain_os_errors", "lock", "write_atomic"]
+__all__ = ["atomic_file", "atomic_folder", "explain_os_errors", "lock", "write_atomic"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from lmtool.api.text import Tokenizer
     from lmtool.array_types import Embedded, Hidden, Mask
     from lmtool.data.dataset import Dataset
 
@@ -47,6 +48,24 @@ class LanguageModel(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder: arrays as `.npz`/`.safetensors`, the rest as JSON. Never a pickle."""
+        ...
+
+
+class ExportableModel(LanguageModel, Protocol):
+    """A trained model that other programs can read, in some form of theirs: what `lmtool export` asks for."""
+
+    export_formats: tuple[str, ...]
+    """Names for `--to`."""
+
+    def export(self, format: str, file: IO[bytes], tokenizer: Tokenizer) -> None:
+        """Write the whole model, the tokenizer's vocabulary included where the format has a place for it.
+
+        Args:
+            format: One of `export_formats`.
+            file: Takes bytes; cannot be sought in. The caller compresses them and sees to it that the file appears
+                whole or not at all.
+            tokenizer: Whose ids the model has.
+        """
         ...
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "eval": ("lmtool.cli.eval:app", "Evaluate one or more runs side by side on the same text."),
     "score": ("lmtool.cli.score:app", "Score text line by line: nats, tokens, perplexity."),
     "generate": ("lmtool.cli.generate:app", "Continue a prompt with a trained model."),
+    "export": ("lmtool.cli.export:app", "Write a trained model in a form that other programs read."),
     "config": ("lmtool.cli.config:app", "Write, check and show config files."),
     "plugins": ("lmtool.cli.plugins:app", "List plugins and what they offer."),
     "info": ("lmtool.cli.info:app", "Show versions, devices and folders."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lmtool_ngram.trie import Level, pack
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from lmtool.api import Tokenizer
     from lmtool.data.dataset import Dataset
     from lmtool_ngram.config import NgramConfig
 
@@ -56,6 +57,7 @@ class NgramLanguageModel:
     """
 
     stateful = False
+    export_formats = ("arpa",)
 
     def __init__(self, levels: Sequence[Level], settings: dict[str, Any], folder: Path | None = None) -> None:
         self.levels = tuple(levels)
@@ -85,6 +87,12 @@ class NgramLanguageModel:
     def save(self, folder: Path) -> None:
         """Write `.npy` files and `ngram.json`; see `lmtool_ngram.storage`."""
         storage.save(Path(folder), self.levels, self.settings)
+
+    def export(self, format: str, file: IO[bytes], tokenizer: Tokenizer) -> None:
+        """Write the ARPA format, the only one; see `lmtool_ngram.arpa`."""
+        from lmtool_ngram import arpa
+
+        arpa.write(file, self.levels, tokenizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._folder is not None:
