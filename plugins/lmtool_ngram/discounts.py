@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,7 @@ def counts_of_counts(counts: np.ndarray, correction: tuple[int, int] = (0, 0)) -
     return n
 
 
-def modified_kneser_ney(n: np.ndarray) -> Discounts | None:
+def modified_kneser_ney(counts_of_counts: np.ndarray) -> Discounts | None:
     """D1, D2 and D3+ from the counts of counts of one order.
 
     None where the closed form is undefined or not positive: a text so small or so artificial that no n-gram was
@@ -40,14 +41,16 @@ def modified_kneser_ney(n: np.ndarray) -> Discounts | None:
 
     References: Chen & Goodman, "An empirical study of smoothing techniques for language modeling", 1998, equation 26.
     """
+    n = counts_of_counts.tolist()
     if not (n[1] and n[2] and n[3]):
         return None
-    y = float(n[1] / (n[1] + 2 * n[2]))
-    d1, d2, d3 = (k - (k + 1) * y * float(n[k + 1] / n[k]) for k in (1, 2, 3))
-    return (d1, d2, d3) if min(d1, d2, d3) > 0 else None
+    y = Fraction(n[1], n[1] + 2 * n[2])
+    # In fractions, since what is exactly zero must not come out as 1e-16.
+    d1, d2, d3 = (k - (k + 1) * y * Fraction(n[k + 1], n[k]) for k in (1, 2, 3))
+    return (float(d1), float(d2), float(d3)) if min(d1, d2, d3) > 0 else None
 
 
-def kneser_ney(n: np.ndarray) -> Discounts | None:
+def kneser_ney(counts_of_counts: np.ndarray) -> Discounts | None:
     """One discount for all counts, three times, from the counts of counts of one order.
 
     None where nothing was counted once, or nothing twice: the discount would be zero, leaving nothing to unseen words,
@@ -55,9 +58,10 @@ def kneser_ney(n: np.ndarray) -> Discounts | None:
 
     References: Ney, Essen & Kneser, "On structuring probabilistic dependences in stochastic language modelling", 1994.
     """
+    n = counts_of_counts.tolist()
     if not (n[1] and n[2]):
         return None
-    d = float(n[1] / (n[1] + 2 * n[2]))
+    d: float = n[1] / (n[1] + 2 * n[2])
     return (d, d, d)
 
 

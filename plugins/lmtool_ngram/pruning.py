@@ -189,8 +189,8 @@ def _backoffs(
                 part.unseen(np.where(stays, np.exp(one, dtype=np.float64), 0), vocab_size)
                 for one in (log_probs, log_lower)
             )
-            new = np.log(unseen / lower_unseen, out=np.zeros(len(unseen)), where=lower_unseen > 0)
-            backoffs[part.contexts] = np.where(part.sums(stays) > 0, new, 0)
+            new = np.divide(unseen, lower_unseen, out=np.ones(len(unseen)), where=lower_unseen > 0)
+            backoffs[part.contexts] = np.log(np.where(part.sums(stays) > 0, new, 1))
             if len(here):
                 here[part.ngrams] = np.where(stays, log_probs, part.spread(backoffs[part.contexts]) + log_lower)
         yield backoffs

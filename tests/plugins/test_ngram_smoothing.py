@@ -1,0 +1,164 @@
+"""Smoothing and pruning: what the fast way leaves equals the formulas, and is a distribution in every context."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from ngram_reference import BOS, EntropyPruned, Reference
+
+from lmtool_ngram import pruning
+from lmtool_ngram.config import NgramConfig
+from lmtool_ngram.discounts import counts_of_counts
+from lmtool_ngram.model import NgramLanguageModel
+from lmtool_ngram.pruning import prune_by_entropy
+from lmtool_ngram.smoothing import Block, make_smoothing
+from lmtool_ngram.trie import Level
+
+UNK, EOS, V = 4, 5, 6
+NOTHING = -1
+
+WAYS = ["modified-kneser-ney", "kneser-ney", "absolute", "witten-bell", "add-k", "stupid-backoff"]
+# Words 0 to 2 and <unk>; 3 is in the vocabulary only.
+corpora = st.lists(st.lists(st.sampled_from([0, 1, 2, UNK]), max_size=6), min_size=1, max_size=10)
+thresholds = st.sampled_from([(), (0, 1), (0, 0, 1), (0, 1, 2), (0, 0, 0, 3)])
+unknowns = st.sampled_from(["word", "mass", "skip"])
+SATURATED = [[a, b] for a in (0, 1, 2, 3, UNK) for b in (0, 1, 2, 3, UNK)] + [[0], [1], [2], [3], [UNK], []]
+"""Each word is followed by every word."""
+
+
+def levels_of(model):
+    """A reference model's tables."""
+    levels, below = [], [()]
+    for n in range(1, model.order + 1):
+        found = sorted((g for g in model.ngrams() if len(g) == n), key=lambda g: [EOS if w == BOS else w for w in g])
+        places = {(BOS,) if g == (EOS,) else g: i for i, g in enumerate(below)}
+        children = np.bincount([places[g[:-1]] for g in found], minlength=len(below)).astype(np.int64)
+        log_probs = np.log([model.prob(g[-1], g[:-1]) for g in found])
+        contexts = [(BOS,) if g == (EOS,) else g for g in found] if n < model.order else []
+        levels.append(
+            Level(
+                np.array([g[-1] for g in found], dtype=np.uint16),
+                np.concatenate([[0], np.cumsum(children)]).astype(np.uint32),
+                log_probs.astype(np.float32),
+                np.log([1.0 if (b := model.backoff(c)) is None else b for c in contexts]).astype(np.float32),
+            )
+        )
+        below = found
+    return levels
+
+
+def ngrams_of(levels):
+    """Each order's n-grams as tuples, `BOS` at the start of a line, in order."""
+    found = [[(int(word),) for word in levels[0].words]]
+    for level in levels[1:]:
+        parents = np.repeat(np.arange(len(level.starts) - 1), np.diff(level.starts.astype(np.int64)))
+        pairs = zip(parents, level.words, strict=True)
+        found.append([(*(g if (g := found[-1][parent]) != (EOS,) else (BOS,)), int(word)) for parent, word in pairs])
+    return found
+
+
+def smoothed(reference, config):
+    """Tables from blocks of a reference's counts, as the engine smooths them."""
+    method = make_smoothing(config, V)
+    probs, backoffs = {}, {}
+    for n in range(1, reference.order + 1):
+        ngrams = sorted(reference.counts[n]) if n > 1 else [(word,) for word in range(V)]
+        counts = np.array([reference.adjusted[n].get(g, 0) for g in ngrams], dtype=np.int64)
+        contexts = [g[:-1] for g in ngrams]
+        first = np.array([i for i, c in enumerate(contexts) if not i or c != contexts[i - 1]], dtype=np.int64)
+        kept = np.array([reference.is_kept.get(g, True) for g in ngrams], dtype=bool)
+        lower = np.array([probs.get(g[1:], np.nan) if n > 1 else 1 / V for g in ngrams], dtype=np.float64)
+        block = Block(counts, kept, lower, first)
+        found, weights = method.smooth(block, method.parameters(counts_of_counts(counts)))
+        probs |= {g: p for g, p, is_kept in zip(ngrams, found, kept, strict=True) if is_kept}
+        backoffs |= dict(zip([contexts[i] for i in first], weights, strict=True))
+    return probs, backoffs
+
+
+def assert_equal(levels, reference, rel=1e-5):
+    """All n-grams, their probabilities and back-offs; `rel` is for the back-offs."""
+    names = ngrams_of(levels)
+    assert {name for order in names for name in order} == reference.ngrams()
+    for n, (level, order) in enumerate(zip(levels, names, strict=True), start=1):
+        assert order == sorted(order, key=lambda g: [EOS if w == BOS else w for w in g])
+        expected = [reference.prob(g[-1], g[:-1]) for g in order]
+        assert np.exp(level.log_probs) == pytest.approx(expected, rel=2e-6)
+        if n < reference.order:
+            expected = [reference.backoff((BOS,) if g == (EOS,) else g) for g in order]
+            pairs = [pair for pair in zip(np.exp(level.log_backoffs).tolist(), expected, strict=True) if pair[1]]
+            assert [found for found, _ in pairs] == pytest.approx([wanted for _, wanted in pairs], rel=rel)
+
+
+def assert_distributions(levels):
+    """The probabilities sum to one in every context there is, seen and unseen, and none is zero."""
+    model = NgramLanguageModel(levels, {"vocab_size": V, "eos_id": EOS})
+    width = len(levels) - 1
+    contexts = [c for n in range(width + 1) for c in product(range(EOS), repeat=n)]
+    contexts += [(EOS, *c) for c in contexts if len(c) < width]
+    states = np.array([(NOTHING,) * (width - len(c)) + c for c in contexts], dtype=np.int32).reshape(
+        len(contexts), width
+    )
+    log_probs = model.next_log_probs(states)
+    assert np.isfinite(log_probs).all()
+    assert np.exp(log_probs).sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", WAYS)
+@given(corpora, st.integers(1, 4), thresholds, unknowns)
+@example(SATURATED, 3, (), "word")
+@settings(max_examples=40, deadline=None)
+def test_smoothing_equals_the_formulas(smoothing, lines, order, prune, unknown):
+    rules = {"smoothing": smoothing, "add_k": 0.25, "prune": prune, "unknown": unknown}
+    reference = Reference(lines, order, V, EOS, unk_id=UNK, **rules)
+    probs, backoffs = smoothed(reference, NgramConfig(order=order, **rules))
+
+    assert probs.keys() == reference.ngrams()
+    for ngram, prob in probs.items():
+        assert prob == pytest.approx(reference.prob(ngram[-1], ngram[:-1]), rel=1e-9)
+    for context, backoff in backoffs.items():
+        assert backoff > 0
+        if context and reference.backoff(context) is not None:
+            assert backoff == pytest.approx(reference.backoff(context), rel=1e-9)
+
+
+@pytest.mark.parametrize("smoothing", WAYS)
+@given(corpora, st.integers(1, 3), thresholds, unknowns)
+@settings(max_examples=15, deadline=None)
+def test_the_reference_sums_to_exactly_one(smoothing, lines, order, prune, unknown):
+    rules = {"smoothing": smoothing, "add_k": 0.25, "prune": prune, "unknown": unknown}
+    reference = Reference(lines, order, V, EOS, unk_id=UNK, **rules)
+
+    for context in [(), (BOS,), (0,), (BOS, 1), (0, 1), (2, 2), (UNK, 0), (3, 1)]:
+        assert sum(reference.exact_prob(word, context) for word in range(V)) == 1
+
+
+@pytest.mark.parametrize("smoothing", WAYS)
+@given(corpora, st.integers(1, 4), st.sampled_from([1e-4, 3e-3, 0.02, 0.1]), st.sampled_from([(), (0, 0, 1)]))
+@example(SATURATED, 3, 0.01, ())
+@settings(max_examples=25, deadline=None)
+def test_entropy_pruning_equals_the_formulas(smoothing, lines, order, threshold, prune):
+    reference = Reference(lines, order, V, EOS, smoothing=smoothing, prune=prune)
+    expected = EntropyPruned(reference, threshold)
+    assume(all(abs(rise - threshold) > 1e-6 for rise in expected.rises.values()))  # rounding decides nothing
+
+    levels = prune_by_entropy(levels_of(reference), threshold)
+
+    assert_equal(levels, expected, rel=1e-3)  # what 32-bit probabilities leave of one may be small
+    assert_distributions(levels)
+
+
+@given(corpora, st.integers(2, 4))
+@settings(max_examples=10, deadline=None)
+def test_entropy_pruning_in_pieces_is_the_same(lines, order):
+    levels = levels_of(Reference(lines, order, V, EOS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pruning, "BLOCK", 3)
+        in_pieces = prune_by_entropy(levels, 0.01)
+
+    for one, other in zip(in_pieces, prune_by_entropy(levels, 0.01), strict=True):
+        for name in ("words", "starts", "log_probs", "log_backoffs"):
+            assert np.array_equal(getattr(one, name), getattr(other, name))
