@@ -88,3 +88,19 @@ class Tokenizer(Protocol):
     def load(cls, folder: Path) -> Tokenizer:
         """Raises DataError if a file is missing or damaged."""
         ...
+
+
+class TextTokenizer(Tokenizer, Protocol):
+    """What a tokenizer may offer besides, for speed: work on whole blocks of lines. Either method may be missing."""
+
+    @classmethod
+    def train_text(cls, blocks: Iterable[str], config: Any) -> Tokenizer:
+        """What `train` gives for the lines of all blocks; a block is about 1 MB of lines, joined by `\\n`."""
+        ...
+
+    def encode_text(self, text: str) -> Stream:
+        """What `encode_batch` gives for the lines of `text`, each of which ends with `\\n`.
+
+        Several threads call it at once, so it is worth having where it runs without the interpreter's lock.
+        """
+        ...

@@ -1,4 +1,8 @@
-"""Records to ids: in this process for a small text, on all cores for a large one; the order is kept either way."""
+"""Records to ids: in this process for a small text, on all cores for a large one; the order is kept either way.
+
+All cores are threads where the tokenizer takes whole texts, which it does without the interpreter's lock; processes
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -18,7 +22,7 @@ from lmtool.data.writer import smallest_type
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from lmtool.api import Record, Tokenizer
+    from lmtool.api import Record, TextTokenizer, Tokenizer
 
 BLOCK_CHARS = 1 << 20
 """Small records are encoded together up to about so many characters; a larger one is encoded as it is."""
@@ -64,15 +68,27 @@ def blocks(records: Iterable[Record], size: int) -> Iterator[Block]:
         yield Block("\n".join(texts), tuple(ends))
 
 
+def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:
+    """int [N]: the ids of lines that each end with `\n`, by the tokenizer's fastest way."""
+    if takes_text(tokenizer):
+        return np.asarray(cast("TextTokenizer", tokenizer).encode_text(text))
+    return np.asarray(tokenizer.encode_batch(text.split("\n")[:-1]))
+
+
+def takes_text(tokenizer: Tokenizer) -> bool:
+    """Whether threads can encode side by side."""
+    return hasattr(tokenizer, "encode_text")
+
+
 def encode_block(tokenizer: Tokenizer, block: Block) -> Encoded:
-    """Pure: the same in any process."""
-    lines = block.text.split("\n")
-    ids = tokenizer.encode_batch(lines)
+    """Pure: the same in any thread and process."""
+    num_lines = block.text.count("\n") + 1
+    ids = encode_text(tokenizer, block.text + "\n")
     line_ends = np.flatnonzero(ids == tokenizer.eos_id) + 1
-    if len(line_ends) != len(lines):
-        raise ValueError(f"{type(tokenizer).__name__} gave {len(line_ends)} line ends for {len(lines)} lines")
+    if len(line_ends) != num_lines:
+        raise ValueError(f"{type(tokenizer).__name__} gave {len(line_ends)} line ends for {num_lines} lines")
     document_ends = line_ends[np.array(block.document_ends, np.int64) - 1]
-    return Encoded(ids.astype(smallest_type(tokenizer.vocab_size)), count(tokenizer, lines, ids), document_ends)
+    return Encoded(ids.astype(smallest_type(tokenizer.vocab_size)), count(tokenizer, block.text, ids), document_ends)
 
 
 def encode(
@@ -83,7 +99,7 @@ def encode(
     Args:
         tokenizer: Must be picklable: other processes get a copy.
         records: Are read in this process, a few blocks ahead.
-        processes: That encode a large text; by default, one for each core that this process may use.
+        processes: Or threads, that encode a large text; by default, one for each core that this process may use.
     """
     processes = available_cores() if processes is None else processes
     waiting = blocks(records, BLOCK_CHARS)
@@ -91,9 +107,15 @@ def encode(
     if len(small) < SMALL:
         yield from (encode_block(tokenizer, block) for block in chain(small, waiting))
         return
+    everything = chain(small, waiting)
+    if takes_text(tokenizer):
+        with ThreadPoolExecutor(processes) as pool:
+            yield encode_block(tokenizer, next(everything))  # what the tokenizer makes on first use is made once
+            yield from _in_order(lambda one: pool.submit(encode_block, tokenizer, one), everything, processes + 1)
+        return
     # The processes end first: a thread waits for what its process answers.
     with ThreadPoolExecutor(processes) as threads, Workers(tokenizer, processes) as workers:
-        yield from _in_order(lambda block: threads.submit(workers.encode, block), chain(small, waiting), 2 * processes)
+        yield from _in_order(lambda block: threads.submit(workers.encode, block), everything, 2 * processes)
 
 
 def _in_order(submit: Callable[[Block], Future[Encoded]], waiting: Iterator[Block], ahead: int) -> Iterator[Encoded]:
@@ -116,4 +138,4 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["Block", "Encoded", "available_cores", "blocks", "encode", "encode_block"]
+__all__ = ["Block", "Encoded", "available_cores", "blocks", "encode", "encode_block", "encode_text", "takes_text"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lmtool.data import sources
 from lmtool.data.dataset import FORMAT_VERSION, RECORD, VERIFY_LIMIT, Dataset
-from lmtool.data.encoding import encode
+from lmtool.data.encoding import BLOCK_CHARS, blocks, encode
 from lmtool.data.reading import Reading, lines_of, readings
 from lmtool.data.tokenizer_folder import short
 from lmtool.data.writer import SplitWriter, write_record
@@ -25,9 +25,9 @@ from lmtool.errors import DataError, UsageError
 from lmtool.files import atomic_folder, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from lmtool.api import Tokenizer
+    from lmtool.api import Record, Tokenizer
     from lmtool.config import Choice, DataConfig
     from lmtool.registry import Found, Registry
 
@@ -211,10 +211,20 @@ def _train(plan: Plan, progress: Progress) -> Tokenizer:
     assert plan.choice is not None
     train = plan.splits.get("train", [])
     tracked = _Tracker("learning the vocabulary", train, progress)
-    lines = lines_of(train, lambda record: tracked.update())
-    tokenizer = cast("Tokenizer", plan.choice.load().train(lines, plan.choice.config))
+    target = plan.choice.load()
+    if hasattr(target, "train_text"):
+        records = (record for one in train for record in one.records())
+        tokenizer = target.train_text(_texts(records, tracked), plan.choice.config)
+    else:
+        tokenizer = target.train(lines_of(train, lambda record: tracked.update()), plan.choice.config)
     tracked.finish()
-    return tokenizer
+    return cast("Tokenizer", tokenizer)
+
+
+def _texts(records: Iterable[Record], tracked: _Tracker) -> Iterator[str]:
+    for block in blocks(records, BLOCK_CHARS):
+        tracked.update()
+        yield block.text
 
 
 def _write_split(folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, progress: Progress) -> dict[str, Any]:

@@ -112,6 +112,20 @@ def check_encode_batch(subject: Subject) -> None:
     assert len(tokenizer.encode_batch([])) == 0, "no lines must give no ids"
 
 
+def check_whole_texts(subject: Subject) -> None:
+    """The optional `encode_text` and `train_text` give for a text what comes of its lines."""
+    tokenizer = trained(subject)
+    lines = (*_SOME, *TORTURE)
+    if hasattr(tokenizer, "encode_text"):
+        for size in (0, 1, len(lines)):
+            stream = tokenizer.encode_text("".join(f"{line}\n" for line in lines[:size]))
+            assert isinstance(stream, np.ndarray), "`encode_text` must give an array"
+            assert stream.tolist() == tokenizer.encode_batch(lines[:size]).tolist(), "`encode_text` gives other ids"
+    if hasattr(subject.load(), "train_text"):
+        again = subject.load().train_text(["\n".join(PLAIN[:9]), "\n".join(PLAIN[9:])], subject.config)
+        assert again.fingerprint == tokenizer.fingerprint, "`train_text` gives another tokenizer than `train`"
+
+
 def check_decode_lines(subject: Subject) -> None:
     """In `decode`, `eos_id` is a line end: a stream of several lines is the decoded lines."""
     tokenizer = trained(subject)
@@ -263,6 +277,7 @@ CHECKS = (
     check_round_trip,
     check_ids,
     check_encode_batch,
+    check_whole_texts,
     check_decode_lines,
     check_unit,
     check_tokens,

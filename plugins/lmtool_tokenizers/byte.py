@@ -38,12 +38,13 @@ class ByteTokenizer:
         return list(line.encode())
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
-        if not lines:
-            return np.empty(0, np.int32)
-        ids = np.frombuffer(("\n".join(lines) + "\n").encode(), np.uint8).astype(np.int32)
+        ids = self.encode_text("\n".join([*lines, ""]))
         if np.count_nonzero(ids == _EOS) != len(lines):
             raise ValueError("a line must not hold a line end")
         return ids
+
+    def encode_text(self, text: str) -> np.ndarray:
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
 
     def decode(self, ids: Sequence[int]) -> str:
         return bytes(list(ids)).decode(errors="replace")

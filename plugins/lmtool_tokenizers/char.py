@@ -42,9 +42,13 @@ class CharTokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], config: CharConfig) -> CharTokenizer:
+        return cls.train_text(map("".join, vocabulary.batches(lines, 1 << 20)), config)
+
+    @classmethod
+    def train_text(cls, blocks: Iterable[str], config: CharConfig) -> CharTokenizer:
         counts = np.zeros(_POINTS, np.int64)
-        for batch in vocabulary.batches(lines, 1 << 20):
-            found = np.bincount(_code_points("".join(batch)))
+        for block in blocks:
+            found = np.bincount(_code_points(block))
             counts[: len(found)] += found
         counts[ord("\n")] = 0
         counted = {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
@@ -68,11 +72,12 @@ class CharTokenizer:
         return ids
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
-        if not lines:
-            return np.empty(0, np.int32)
-        text = "\n".join(lines) + "\n"
+        text = "\n".join([*lines, ""])
         if text.count("\n") != len(lines):
             raise ValueError("a line must not hold a line end")
+        return self.encode_text(text)
+
+    def encode_text(self, text: str) -> np.ndarray:
         ids: np.ndarray = self._table[_code_points(text)]
         return ids
 

@@ -11,7 +11,7 @@ import numpy as np
 from lmtool_tokenizers import vocabulary
 from lmtool_tokenizers.vocabulary import EOS_ID, UNK_ID
 from lmtool_tokenizers.word_counts import count_words
-from lmtool_tokenizers.word_table import UNKNOWN, Words, WordTable
+from lmtool_tokenizers.word_table import WordTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,10 +45,14 @@ class WordTokenizer:
 
     @classmethod
     def train(cls, lines: Iterable[str], config: WordConfig) -> WordTokenizer:
-        batches = vocabulary.batches(lines, 1 << 20)
-        counts = count_words([line.lower() for line in batch] if config.lowercase else batch for batch in batches)
-        words = vocabulary.choose(counts, UNK, config.vocab_size, config.min_count)
-        return cls(words, lowercase=config.lowercase)
+        return cls.train_text(map("\n".join, vocabulary.batches(lines, 1 << 20)), config)
+
+    @classmethod
+    def train_text(cls, blocks: Iterable[str], config: WordConfig) -> WordTokenizer:
+        """See `lmtool.api.TextTokenizer`."""
+        words, counts = count_words(block.lower() if config.lowercase else block for block in blocks)
+        chosen = vocabulary.choose_counted(words, counts, UNK, config.vocab_size, config.min_count)
+        return cls(chosen, lowercase=config.lowercase)
 
     @property
     def merges_words(self) -> bool:
@@ -67,14 +71,20 @@ class WordTokenizer:
         return list(map(self._ids.get, words, repeat(UNK_ID)))
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
-        if sum(map(len, lines)) < _FEW or any("\0" in line or "\n" in line for line in lines):
-            return np.array([i for line in lines for i in (*self.encode(line), EOS_ID)], np.int32)
-        ids = self._table.lookup(Words([line.lower() for line in lines] if self.lowercase else lines))
-        return np.where(ids == UNKNOWN, np.int32(UNK_ID), ids)
+        text = "\n".join([*lines, ""])
+        if text.count("\n") > len(lines):  # inside of a line it is white space like any other
+            text = "\n".join([*(line.replace("\n", " ") for line in lines), ""])
+        return self.encode_text(text)
+
+    def encode_text(self, text: str) -> np.ndarray:
+        """See `lmtool.api.TextTokenizer`."""
+        if len(text) < _FEW and "_table" not in self.__dict__:
+            return np.array([i for line in text.split("\n")[:-1] for i in (*self.encode(line), EOS_ID)], np.int32)
+        return self._table.encode(text.lower() if self.lowercase else text, UNK_ID)
 
     @cached_property
     def _table(self) -> WordTable:
-        return WordTable(["\n", *self.words[1:]])
+        return WordTable(self.words)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Words with one space between them."""

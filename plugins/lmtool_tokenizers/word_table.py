@@ -1,8 +1,4 @@
-"""Many words to ids at once: a hash table of words in NumPy arrays, more than twice as fast as a dict.
-
-A word of up to 16 bytes of UTF-8 is two 64-bit numbers, filled up with zero bytes; longer ones, about one in a hundred,
-are looked up in a dict. Nothing is approximate: keys are compared in full.
-"""
+"""Many words to ids at once, and the counting of words that nobody knows yet: hash tables in arrays."""
 
 from __future__ import annotations
 
@@ -10,112 +6,108 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool.data.counts import IS_SPACE, OTHER_SPACE
+from lmtool_tokenizers import word_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-UNKNOWN = -1
-SHORT = 16
-"""Bytes of a word that fits the table."""
-
-_LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
-_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)
-
-
-class Words:
-    """The words of a text, each line's end among them as the word `\\n`.
-
-    Args:
-        lines: Without line ends and without NUL.
-    """
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        text = "\n".join([*lines, ""])
-        if not text.isascii():
-            text = OTHER_SPACE.sub(" ", text)
-        self.data = text.encode()
-        points = np.frombuffer(self.data, np.uint8)
-        space = np.concatenate([[True], IS_SPACE[points]])
-        line_end = points == ord("\n")
-        self.starts = np.flatnonzero((space[:-1] & ~space[1:]) | line_end)
-        """[N] offset of each word in `data`."""
-        self.lengths = np.ones(len(self.starts), np.int64)
-        """[N] bytes of each word."""
-        is_word = ~line_end[self.starts]
-        self.lengths[is_word] = np.flatnonzero(~space[:-1] & space[1:]) - self.starts[is_word]
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    def __getitem__(self, i: int) -> bytes:
-        return self.data[self.starts[i] : self.starts[i] + self.lengths[i]]
-
-    def keys(self) -> tuple[np.ndarray, np.ndarray]:
-        """uint64 [N] each: bytes 0 to 7 and 8 to 15 of each word, zero behind its end."""
-        padded = np.frombuffer(self.data + bytes(SHORT), np.uint8)
-        # a number at every byte, not at every eighth
-        view = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded, strides=(1,))
-        low = view[self.starts] & _LOW_BYTES[np.minimum(self.lengths, 8)]
-        high = view[self.starts + 8] & _LOW_BYTES[np.clip(self.lengths - 8, 0, 8)]
-        return low, high
+SMALLEST = 12
+"""A table has at least 2**12 slots."""
 
 
 class WordTable:
-    """Ids of known words: the position of each in a list.
+    """Ids of known words: the position of each in a list. Nothing changes once it is made: threads may share it.
 
     Args:
-        words: Different ones, without NUL and white space, but for `\\n`.
+        words: Different ones. The first is the end of a line, however it is spelt.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        encoded = [word.encode() for word in words]
-        self._long = {word: i for i, word in enumerate(encoded) if len(word) > SHORT}
-        ids = np.array([i for i, word in enumerate(encoded) if len(word) <= SHORT], np.int32)
-        joined = b"".join([word.ljust(SHORT, b"\0") for word in encoded if len(word) <= SHORT])
-        low, high = np.frombuffer(joined, "<u8").reshape(-1, 2).T
-        self._bits = max(4, int(2 * len(ids)).bit_length())  # between a quarter and a half is filled
-        self._low, self._high = np.zeros(1 << self._bits, np.uint64), np.zeros(1 << self._bits, np.uint64)
-        self._ids = np.full(1 << self._bits, UNKNOWN, np.int32)
-        self._insert(low, high, ids)
+        self._letters, self._starts = _joined(words)
+        self._bits = _bits(len(words))
+        self._slots = np.zeros(1 << self._bits, np.uint64)
+        word_kernels.insert(self._slots, self._bits, self._letters, self._starts, 1, len(words))
 
-    def _insert(self, low: np.ndarray, high: np.ndarray, ids: np.ndarray) -> None:
-        slots = self._hash(low, high)
-        while len(ids):
-            free = np.flatnonzero(self._ids[slots] == UNKNOWN)
-            _, first = np.unique(slots[free], return_index=True)  # of several that want a slot, one gets it
-            placed = free[first]
-            taken = slots[placed]
-            self._low[taken], self._high[taken], self._ids[taken] = low[placed], high[placed], ids[placed]
-            left = np.ones(len(ids), bool)
-            left[placed] = False
-            low, high, ids = low[left], high[left], ids[left]
-            slots = self._next(slots[left])
+    def encode(self, text: str, unknown: int) -> np.ndarray:
+        """int32 [N]: the ids of all whitespace-separated words, 0 for each line's end.
 
-    def lookup(self, words: Words) -> np.ndarray:
-        """int32 [N]: the id of each word, `UNKNOWN` where it is not in the table."""
-        low, high = words.keys()
-        found = np.full(len(words), UNKNOWN, np.int32)
-        pending = np.flatnonzero(words.lengths <= SHORT)
-        if len(pending) < len(words):
-            low, high = low[pending], high[pending]
-        slots = self._hash(low, high)
-        while len(pending):
-            ids = self._ids[slots]
-            same = (self._low[slots] == low) & (self._high[slots] == high)
-            found[pending[same]] = ids[same]
-            left = np.flatnonzero(~same & (ids != UNKNOWN))
-            pending, low, high, slots = pending[left], low[left], high[left], self._next(slots[left])
-        for i in np.flatnonzero(words.lengths > SHORT).tolist():
-            found[i] = self._long.get(words[i], UNKNOWN)
-        return found
+        Args:
+            text: Lines, each with its `\\n`.
+            unknown: The id of words that are not in the list.
+        """
+        data = to_bytes(text)
+        ids = np.empty(len(data), np.int32)
+        arrays = word_kernels.CLASSES, self._slots, self._bits, self._letters, self._starts
+        return ids[: word_kernels.encode(data, len(data), *arrays, unknown, ids)].copy()
 
-    def _hash(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        mixed = (low * _MIX[0]) ^ (high * _MIX[1])
-        mixed ^= mixed >> np.uint64(32)
-        slots: np.ndarray = ((mixed * _MIX[0]) >> np.uint64(64 - self._bits)).astype(np.int64)
-        return slots
 
-    def _next(self, slots: np.ndarray) -> np.ndarray:
-        following: np.ndarray = (slots + 1) & ((1 << self._bits) - 1)
-        return following
+class WordCounter:
+    """How often each whitespace-separated word occurs. Memory grows with the number of different words."""
+
+    def __init__(self) -> None:
+        self._bits = SMALLEST
+        self._slots = np.zeros(1 << SMALLEST, np.uint64)
+        self._letters = np.zeros(1 << 16, np.uint8)
+        self._starts, self._counts = np.zeros(self._limit + 1, np.int64), np.zeros(self._limit, np.int64)
+        self._known = np.zeros(1, np.int64)
+
+    @property
+    def _limit(self) -> int:
+        """Words that the table may hold: half of its slots."""
+        return 1 << (self._bits - 1)
+
+    def add(self, text: str) -> None:
+        """Count the words of a text that ends with a line's end."""
+        data = to_bytes(text)
+        done = self._count(data, 0)
+        while done < len(data):
+            self._grow(len(data) - done)
+            done = self._count(data, done)
+
+    def _count(self, data: np.ndarray, offset: int) -> int:
+        table = self._slots, self._bits, self._letters, len(self._letters), self._starts, self._limit
+        done: int = word_kernels.count(data, offset, len(data), word_kernels.CLASSES, *table, self._known, self._counts)
+        return done
+
+    def _grow(self, waiting: int) -> None:
+        """Twice as many words and letters, or as many letters as there may come."""
+        known, used = int(self._known[0]), int(self._starts[self._known[0]])
+        if len(self._letters) < used + waiting:
+            self._letters = np.concatenate([self._letters, np.zeros(max(len(self._letters), waiting), np.uint8)])
+        if known == self._limit:
+            self._bits += 1
+            self._starts = np.concatenate([self._starts, np.zeros(known, np.int64)])
+            self._counts = np.concatenate([self._counts, np.zeros(known, np.int64)])
+            self._slots = np.zeros(1 << self._bits, np.uint64)
+            word_kernels.insert(self._slots, self._bits, self._letters, self._starts, 0, known)
+
+    def words(self) -> list[str]:
+        """All words, in the order in which they came first."""
+        known = int(self._known[0])
+        letters = self._letters[: self._starts[known]].tobytes()
+        return letters.decode("utf-8", "surrogatepass").split("\n")[:-1]
+
+    def counts(self) -> np.ndarray:
+        """int64 [M], of the words in this order."""
+        return self._counts[: self._known[0]].copy()
+
+
+def to_bytes(text: str) -> np.ndarray:
+    """uint8 [N]: UTF-8."""
+    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+
+
+def _joined(words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """uint8: the letters of all words, each followed by a line's end; int64 [M + 1]: where each begins."""
+    text = "\n".join([*words, ""])
+    if text.count("\n") > len(words):  # what holds a line's end is no word of any text
+        text = "\n".join([*(word.replace("\n", " ") for word in words), ""])
+    letters = to_bytes(text)
+    starts = np.zeros(len(words) + 1, np.int64)
+    starts[1:] = np.flatnonzero(letters == ord("\n")) + 1
+    return letters, starts
+
+
+def _bits(num_words: int) -> int:
+    """Of a table that is filled to a half at most."""
+    return max(SMALLEST, int(2 * num_words).bit_length())

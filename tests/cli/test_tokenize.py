@@ -323,9 +323,11 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, code):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at /proc")
 def test_processes_that_encode_end_with_the_one_that_started_them(tmp_path):
+    (tmp_path / "small.txt").write_text(TINY_TEXT)
     (tmp_path / "big.txt").write_text(TINY_TEXT * 2000)
+    texts = ["--train", "small.txt", "--valid", "big.txt"]  # bpe takes lines only: threads are no use to it
     process = subprocess.Popen(
-        [*COMMAND, "--tokenizer", "word", "--train", "big.txt", "-o", "out"], cwd=tmp_path, stderr=subprocess.DEVNULL
+        [*COMMAND, "--tokenizer", "bpe", *texts, "-o", "out"], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
 
     def children():

@@ -62,17 +62,29 @@ def test_other_processes_give_the_same_ids_in_the_same_order(monkeypatch):
     tokenizer = WordTokenizer.train(lines[:100], WordConfig())
     records = [Record("\n".join(lines[i : i + 3]), last=i % 2 == 0) for i in range(0, len(lines), 3)]
 
-    def pieces(processes):
+    def pieces(tokenizer, processes):
         found = list(encode(tokenizer, records, processes=processes))
         counts = sum((one.counts for one in found[1:]), found[0].counts)
         offsets = np.cumsum([0, *(len(one.ids) for one in found)])
         ends = [end + offset for one, offset in zip(found, offsets, strict=False) for end in one.document_ends.tolist()]
         return np.concatenate([one.ids for one in found]).tolist(), ends, counts
 
-    one, two = pieces(1), pieces(2)
+    one, threads, processes = pieces(tokenizer, 1), pieces(tokenizer, 2), pieces(OnlyLines(tokenizer), 2)
 
-    assert one == two
+    assert one == threads == processes
     assert one[0] == tokenizer.encode_batch(lines).tolist()
+
+
+class OnlyLines:
+    """A tokenizer that does not take whole texts, which processes encode, not threads."""
+
+    eos_id, unk_id, unit = 0, 1, "word"
+
+    def __init__(self, tokenizer):
+        self.tokenizer, self.vocab_size = tokenizer, tokenizer.vocab_size
+
+    def encode_batch(self, lines):
+        return self.tokenizer.encode_batch(lines)
 
 
 def test_blocks_hold_whole_records_of_at_least_the_size():
@@ -84,8 +96,10 @@ def test_blocks_hold_whole_records_of_at_least_the_size():
     assert [block.document_ends for block in found] == [(1,), (2, 3), (1,)]
 
 
-class Failing(WordTokenizer):
-    """Takes lines but for one."""
+class Failing:
+    """Takes lines, no whole texts, and fails at one of them."""
+
+    eos_id, unk_id, unit, vocab_size = 0, 1, "word", 3
 
     def encode_batch(self, lines):
         if "stop" in lines:
@@ -94,7 +108,7 @@ class Failing(WordTokenizer):
             raise KeyError("a fault of the tokenizer")
         if "die" in lines:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().encode_batch(lines)
+        return WordTokenizer(("<eos>", "<unk>", "some")).encode_batch(lines)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +124,15 @@ def test_what_goes_wrong_in_another_process_is_told_here(monkeypatch, line, erro
     records = [Record("some text")] * 20 + [Record(line)] + [Record("some text")] * 20
 
     with pytest.raises(error, match=message):
-        list(encode(Failing(("<eos>", "<unk>", "some")), records, processes=2))
+        list(encode(Failing(), records, processes=2))
+
+
+def test_what_goes_wrong_in_another_thread_is_told_here(monkeypatch):
+    monkeypatch.setattr(encoding, "BLOCK_CHARS", 5)
+    monkeypatch.setattr(WordTokenizer, "encode_text", lambda self, text: {}["a fault of the tokenizer"])
+
+    with pytest.raises(KeyError, match="a fault of the tokenizer"):
+        list(encode(WordTokenizer(("<eos>", "<unk>", "some")), [Record("some text")] * 20, processes=2))
 
 
 # keys ----------------------------------------------------------------------------------------------------------------
