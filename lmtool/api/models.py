@@ -24,7 +24,11 @@ class LanguageModel(Protocol):
 
     vocab_size: int
     stateful: bool
-    """True if what was read in earlier lines changes predictions; False if each line starts anew."""
+    """True if what was read in earlier lines changes predictions; False if each line starts anew.
+
+    A model that goes on learning from what it reads, as one with a cache does, also has `adapts = True`: evaluations
+    mark its figures.
+    """
 
     def initial_state(self, batch_size: int) -> Any:
         """The state before any token, for `batch_size` streams."""
@@ -65,6 +69,17 @@ class ExportableModel(LanguageModel, Protocol):
             file: Takes bytes; cannot be sought in. The caller compresses them and sees to it that the file appears
                 whole or not at all.
             tokenizer: Whose ids the model has.
+        """
+        ...
+
+
+class HiddenStateModel(LanguageModel, Protocol):
+    """What a neural language model may offer besides: its hidden states, which a neural cache compares."""
+
+    def score_hidden(self, ids: np.ndarray, state: Any) -> tuple[np.ndarray, np.ndarray, Any]:
+        """As `score`, with float [B, T, H] between: what the output layer read to predict each token.
+
+        So it depends on the tokens before, not on the one that it stands for.
         """
         ...
 

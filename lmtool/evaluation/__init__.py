@@ -54,6 +54,8 @@ class Evaluation:
     carried: bool
     """True if the state was carried across lines."""
     seconds: float
+    adapts: bool = False
+    """True if the model went on learning from the text while it was evaluated on it, as a cache does."""
 
 
 def evaluate(
@@ -90,7 +92,8 @@ def evaluate(
     metrics: dict[str, Metric] = {}
     for evaluator, state in zip(evaluators, states, strict=True):
         _merge(metrics, evaluator.compute(state))
-    return Evaluation(metrics, len(streams), model.stateful, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Evaluation(metrics, len(streams), model.stateful, seconds, getattr(model, "adapts", False))
 
 
 def make_evaluators(config: EvaluationConfig, registry: Registry) -> list[Evaluator]:

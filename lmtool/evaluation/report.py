@@ -77,6 +77,7 @@ def _result_to_json(result: Result) -> dict[str, Any]:
         },
         "state": "carried" if evaluation.carried else "per line",
         "streams": evaluation.streams,
+        "adapts": evaluation.adapts,
         "seconds": round(evaluation.seconds, 3),
         "counts": result.counts,
         "metrics": {name: _metric_to_json(metric) for name, metric in evaluation.metrics.items()},
@@ -181,6 +182,8 @@ def legend(results: Sequence[Result]) -> list[str]:
         lines.append("≥ the text has words that the vocabulary lacks: the true figure is higher")
     if any(best_of(results, name) for result in results for name in result.evaluation.metrics):
         lines.append("* best on the same text")
+    if any(result.evaluation.adapts for result in results):
+        lines.append("adapts: what was read of this text made later predictions better")
     return lines
 
 
@@ -195,7 +198,10 @@ def _facts(results: Sequence[Result]) -> list[Fact]:
 
 
 def _state(evaluation: Evaluation) -> str:
-    return f"carried, {evaluation.streams} streams" if evaluation.carried else "per line"
+    if not evaluation.carried:
+        return "per line"
+    streams = f"{evaluation.streams} stream{'s' if evaluation.streams > 1 else ''}"
+    return f"carried, {streams}{', adapts' if evaluation.adapts else ''}"
 
 
 def _cell(metric: Metric | None, best: bool) -> RichText:

@@ -14,7 +14,7 @@ from lmtool.errors import DataError
 from lmtool.tasks.network import LanguageModelNetwork, logits, target_log_probs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 LONGEST_WINDOW = 256
@@ -38,14 +38,21 @@ class Functions:
         self.network = network
         self.eos_id = eos_id
         self.score = jax.jit(self._score)
+        self.score_hidden = jax.jit(self._score_hidden)
         self.next_log_probs = jax.jit(self._next_log_probs)
 
     def _score(self, params: Any, state: State, ids: jax.Array, mask: jax.Array) -> tuple[jax.Array, State]:
+        log_probs, _, state = self._score_hidden(params, state, ids, mask)
+        return log_probs, state
+
+    def _score_hidden(
+        self, params: Any, state: State, ids: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, jax.Array, State]:
         inputs = jnp.concatenate([state.last[:, None], ids[:, :-1]], axis=1)
         # What precedes the last real position: with it, the carry stands before the last token.
         h, carry = self._hidden(params, inputs, mask, state.carry)
         last = jnp.take_along_axis(ids, mask.sum(axis=1, keepdims=True) - 1, axis=1)[:, 0]
-        return self._in_pieces(params, h, ids), State(carry, last)
+        return self._in_pieces(params, h, ids), h, State(carry, last)
 
     def _hidden(self, params: Any, inputs: jax.Array, mask: jax.Array | None, carry: Any) -> tuple[jax.Array, Any]:
         # TPUs and recent GPUs multiply float32 with fewer bits unless told otherwise.
@@ -89,23 +96,32 @@ class NeuralLanguageModel:
         return State(carry, jnp.full((batch_size,), self.functions.eos_id, jnp.int32))
 
     def score(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        batch_size, length = ids.shape
-        if not length:
-            return np.zeros((batch_size, 0), np.float32), state
-        pieces = []
-        for start in range(0, length, LONGEST_WINDOW):
-            piece, state = self._score_window(ids[:, start : start + LONGEST_WINDOW], state)
-            pieces.append(piece)
-        return np.concatenate([np.asarray(piece) for piece in pieces], axis=1), state
+        log_probs, state = self._in_windows(self.functions.score, ids, state)
+        return log_probs, state
 
-    def _score_window(self, ids: np.ndarray, state: State) -> tuple[Any, State]:
-        """Up to `LONGEST_WINDOW` steps, padded to a power of two so that few shapes are compiled."""
+    def score_hidden(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, np.ndarray, State]:
+        """As `score`, with float [B, T, E] between: what the output layer read to predict each token."""
+        log_probs, hidden, state = self._in_windows(self.functions.score_hidden, ids, state)
+        return log_probs, hidden, state
+
+    def _in_windows(self, function: Callable[..., Any], ids: np.ndarray, state: State) -> tuple[Any, ...]:
+        """Arrays [B, T, …] put together from windows of up to `LONGEST_WINDOW` steps, and the state."""
+        windows = []
+        for start in range(0, max(ids.shape[1], 1), LONGEST_WINDOW):
+            *arrays, state = self._window(function, ids[:, start : start + LONGEST_WINDOW], state)
+            windows.append(arrays)
+        return *(
+            np.concatenate([np.asarray(one) for one in parts], axis=1) for parts in zip(*windows, strict=True)
+        ), state
+
+    def _window(self, function: Callable[..., Any], ids: np.ndarray, state: State) -> tuple[Any, ...]:
+        """Padded to a power of two, so that few shapes are compiled; without a single step the state stays as it is."""
         length = ids.shape[1]
-        padding = (1 << (length - 1).bit_length()) - length
+        padding = (1 << max(length - 1, 0).bit_length()) - length
         padded = np.pad(np.asarray(ids, np.int32), ((0, 0), (0, padding)))
         mask = np.broadcast_to(np.arange(length + padding) < length, padded.shape)
-        log_probs, state = self.functions.score(self.params, state, padded, mask)
-        return log_probs[:, :length], state
+        *arrays, after = function(self.params, state, padded, mask)
+        return *(one[:, :length] for one in arrays), after if length else state
 
     def next_log_probs(self, state: State) -> np.ndarray:
         return np.asarray(self.functions.next_log_probs(self.params, state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -61,7 +62,17 @@ def test_json_has_value_error_and_n():
     }
     # "ab" and "c": three letters and two line ends
     assert one["counts"] == {"lines": 2, "words": 2, "tokens": 5, "bytes": 5, "unknown_tokens": 0}
-    assert (one["state"], one["streams"]) == ("carried", 2)
+    assert (one["state"], one["streams"], one["adapts"]) == ("carried", 2, False)
+
+
+def test_a_model_that_adapts_is_marked():
+    plain = result(nats=Metric(12.5, n=5))
+    adapted = dataclasses.replace(plain, evaluation=dataclasses.replace(plain.evaluation, streams=1, adapts=True))
+
+    assert report.to_json([adapted])["results"][0]["adapts"] is True
+    assert shown(plain, adapted)["state"] == ["carried,", "2", "streams", "carried,", "1", "stream,", "adapts"]
+    assert any("adapts" in line for line in report.legend([adapted]))
+    assert not any("adapts" in line for line in report.legend([plain]))
 
 
 def test_an_infinite_perplexity_is_valid_json():
