@@ -1,19 +1,70 @@
-"""Settings of a mixture."""
+"""Settings of a mixture and its caches."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
 
 from lmtool.config import Config
 
 
+def _positive(value: Any) -> Any:
+    """One setting, or several to choose from; all above zero."""
+    values = value if isinstance(value, list) else [value]
+    if not values or any(one is not None and one <= 0 for one in values):
+        raise ValueError("must be more than 0, or a list of such values to choose from")
+    return value
+
+
+Window = Annotated[int | list[int], AfterValidator(_positive)]
+Scale = Annotated[float | list[float], AfterValidator(_positive)]
+
+
+class UnigramCacheConfig(Config):
+    """What was said lately is said again: relative frequencies of the last tokens (Kuhn & De Mori 1990)."""
+
+    kind: Literal["unigram"]
+    window: Window = Field([500, 2000], description="tokens that are remembered")
+    half_life: Annotated[float | list[float] | None, AfterValidator(_positive)] = Field(
+        None, description="a token counts half as much after so many tokens; all alike if left out"
+    )
+
+
+class NeuralCacheConfig(Config):
+    """What was said when the network was in a similar state is said again (Grave et al. 2017)."""
+
+    kind: Literal["neural"]
+    run: str = Field(description="the neural one of `model.runs` whose hidden states are compared")
+    window: Window = Field([500, 2000], description="tokens that are remembered, each with its hidden state")
+    theta: Scale = Field(
+        [0.1, 0.3, 1.0], description="how much similarity counts: p(w) is in proportion to exp(theta h h')"
+    )
+
+
+CacheConfig = Annotated[UnigramCacheConfig | NeuralCacheConfig, Field(discriminator="kind")]
+
+
 class MixtureConfig(Config):
-    """A mixture of trained runs of one tokenizer: p(w) is the sum of weight times p(w), over the parts."""
+    """A mixture of trained runs of one tokenizer, and of caches that follow the text that is read."""
 
     runs: list[str] = Field(min_length=1, description="run folders, the parts; they are copied into this run")
+    caches: list[CacheConfig] = Field(
+        [],
+        description="further parts: tables with `kind`, `unigram` or `neural`, and settings; a setting with several "
+        "values is chosen on the `valid` split",
+    )
     weights: list[float] = Field(
-        [], description="one a part, summing to one; tuned on the `valid` split by EM if left out"
+        [], description="one a part, runs first, summing to one; tuned on the `valid` split by EM if left out"
     )
     batch_size: int = Field(
         1, ge=1, description="contiguous pieces of the `valid` split that are read side by side while tuning"
     )
+
+
+def candidates(cache: UnigramCacheConfig | NeuralCacheConfig) -> list[UnigramCacheConfig | NeuralCacheConfig]:
+    """Caches with one value for each setting: all combinations of those that are given."""
+    settings = cache.model_dump()
+    values = [value if isinstance(value, list) else [value] for value in settings.values()]
+    return [type(cache)(**dict(zip(settings, choice, strict=True))) for choice in product(*values)]

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 class LinearMixture:
     """p(w | text) is the sum over the parts of weight times p(w | text); see `lmtool.api.LanguageModel`.
 
+    Before the first token caches have nothing to say: the other parts have their weights, scaled to sum to one.
+
     Args:
         parts: In order.
-        weights: One a part, summing to one.
+        weights: One a part, summing to one; those of the models have a sum above zero.
     """
 
     def __init__(self, parts: Parts, weights: Sequence[float]) -> None:
@@ -27,18 +29,25 @@ class LinearMixture:
         self.weights = tuple(map(float, weights))
         self.vocab_size = self.ensemble.vocab_size
         self.stateful = self.ensemble.stateful
+        self.adapts = self.ensemble.adapts
+        of_models = np.where(np.arange(self.ensemble.size) < len(self.ensemble.models), self.weights, 0.0)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(np.asarray(self.weights))
+            self._at_first = np.log(of_models / of_models.sum())
 
     def initial_state(self, batch_size: int) -> State:
         return self.ensemble.initial_state(batch_size)
 
     def score(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-        log_probs, state = self.ensemble.score(ids, state)
-        return mix(log_probs, self._log_weights), state
+        log_probs, after = self.ensemble.score(ids, state)
+        if not state.nothing_read:
+            return mix(log_probs, self._log_weights), after
+        first, others = log_probs[..., :1], log_probs[..., 1:]
+        return np.concatenate([mix(first, self._at_first), mix(others, self._log_weights)], axis=1), after
 
     def next_log_probs(self, state: State) -> np.ndarray:
-        return mix(self.ensemble.next_log_probs(state), self._log_weights)
+        weights = self._at_first if state.nothing_read else self._log_weights
+        return mix(self.ensemble.next_log_probs(state), weights)
 
     def save(self, folder: Path) -> None:
         """A folder for each part, and `mixture.json`; see `lmtool_mixture.parts`."""

@@ -8,7 +8,7 @@ MODEL/
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from lmtool.checksums import write_checksums
 from lmtool.errors import ConfigError, DataError
 from lmtool.run import RECORD as RUN_RECORD
 from lmtool.run import Run
-from lmtool_mixture.ensemble import Ensemble
+from lmtool_mixture.caches import NeuralCache, UnigramCache
+from lmtool_mixture.config import NeuralCacheConfig, UnigramCacheConfig
+from lmtool_mixture.ensemble import Ensemble, Listener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from lmtool.api import LanguageModel
     from lmtool.data.dataset import Dataset
+
+    CacheSettings = UnigramCacheConfig | NeuralCacheConfig
 
 RECORD = "mixture.json"
 FORMAT = 1
@@ -58,33 +62,67 @@ class Parts:
     """All of a mixture but how they are weighted."""
 
     runs: tuple[Part, ...]
+    caches: tuple[CacheSettings, ...] = ()
+    """Each setting with one value."""
 
     @cached_property
     def ensemble(self) -> Ensemble:
-        return Ensemble([part.model for part in self.runs])
+        return Ensemble([part.model for part in self.runs], [self._listener(cache) for cache in self.caches])
 
-    @property
-    def names(self) -> list[str]:
-        return [part.name for part in self.runs]
+    def with_caches(self, caches: Sequence[CacheSettings]) -> Parts:
+        """The same runs with other caches."""
+        return replace(self, caches=tuple(caches))
+
+    def _listener(self, settings: CacheSettings) -> Listener:
+        if isinstance(settings, UnigramCacheConfig):
+            return Listener(UnigramCache(_one(settings.window), _one(settings.half_life)))
+        names = [part.name for part in self.runs]
+        return Listener(NeuralCache(_one(settings.window), _one(settings.theta)), names.index(settings.run))
 
     def save(self, folder: Path, *, weights: Sequence[float]) -> None:
         for number, part in enumerate(self.runs):
             part.save(folder / f"part-{number}")
-        record = {"format": FORMAT, "runs": [part.name for part in self.runs], "weights": list(weights)}
+        record = {
+            "format": FORMAT,
+            "runs": [part.name for part in self.runs],
+            "caches": [cache.model_dump(exclude_none=True) for cache in self.caches],
+            "weights": list(weights),
+        }
         (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def open_runs(paths: Sequence[str], dataset: Dataset) -> Parts:
+def _one(value: Any) -> Any:
+    """The value of a setting that could have had several."""
+    if isinstance(value, list):
+        raise ValueError(f"{value} is more than one value")
+    return value
+
+
+def open_runs(paths: Sequence[str], caches: Sequence[CacheSettings], dataset: Dataset) -> Parts:
     """The runs that a config names.
 
     Raises:
-        ConfigError: if one was trained with another tokenizer than the dataset.
+        ConfigError: if one was trained with another tokenizer than the dataset, or a cache needs hidden states that
+            there are not.
         DataError: if one is no run, has no model yet, or is damaged.
     """
+    for cache in caches:
+        if isinstance(cache, NeuralCacheConfig) and cache.run not in paths:
+            raise ConfigError(f"model.caches: run must be one of model.runs, {', '.join(paths)}, got {cache.run}")
     for path in paths:
         if Run.open(path).dataset_fingerprint != dataset.fingerprint:
             raise _other_tokenizer(path, paths, dataset)
-    return Parts(tuple(Part.open(path, path) for path in paths))
+    parts = Parts(tuple(Part.open(path, path) for path in paths))
+    for cache in caches:
+        if isinstance(cache, NeuralCacheConfig) and not _has_hidden(parts, cache.run):
+            raise ConfigError(
+                f"model.caches: {cache.run} has no hidden states to compare", '`kind = "unigram"` needs none'
+            )
+    return parts
+
+
+def _has_hidden(parts: Parts, name: str) -> bool:
+    return any(part.name == name and hasattr(part.model, "score_hidden") for part in parts.runs)
 
 
 def _other_tokenizer(path: str, paths: Sequence[str], dataset: Dataset) -> ConfigError:
@@ -98,7 +136,7 @@ def load(folder: Path) -> tuple[Parts, dict[str, Any]]:
     """What `Parts.save` wrote: the parts, and the record. Raises DataError if it is damaged."""
     record = _read_record(folder / RECORD)
     parts = (Part.open(name, folder / f"part-{number}") for number, name in enumerate(record["runs"]))
-    return Parts(tuple(parts)), record
+    return Parts(tuple(parts), tuple(record["caches"])), record
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -106,9 +144,16 @@ def _read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
         if record["format"] != FORMAT:
             raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
-        _ = [str(name) for name in record["runs"]], [float(weight) for weight in record["weights"]]
+        caches = [_KINDS[one["kind"]].model_validate(one) for one in record["caches"]]
+        weights = [float(weight) for weight in record["weights"]]
+        return {**record, "runs": [str(name) for name in record["runs"]], "caches": caches, "weights": weights}
     except OSError as error:
         raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path} is damaged") from None
-    return dict(record)
+
+
+_KINDS: dict[str, type[UnigramCacheConfig] | type[NeuralCacheConfig]] = {
+    "unigram": UnigramCacheConfig,
+    "neural": NeuralCacheConfig,
+}

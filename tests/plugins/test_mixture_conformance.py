@@ -10,13 +10,23 @@ from lmtool.testing import checks
 MIXTURES = {
     "ngrams": {"runs": ["trigram", "unigram"]},
     "ngram-and-lstm": {"runs": ["trigram", "lstm"], "weights": [0.6, 0.4]},
+    "with-caches": {
+        "runs": ["trigram", "lstm"],
+        "caches": [
+            {"kind": "unigram", "window": 10, "half_life": 5.0},
+            {"kind": "neural", "run": "lstm", "window": 15, "theta": 0.5},
+        ],
+        "weights": [0.4, 0.2, 0.2, 0.2],
+    },
+    "tuned-caches": {"runs": ["trigram"], "caches": [{"kind": "unigram", "window": [5, 100]}]},
 }
 
 
 def ready(config):
     """The config with the paths of runs instead of their names."""
     corpus = mixture_corpus.made()
-    return {**config, "runs": [corpus.run(name) for name in config["runs"]]}
+    caches = [{**one, "run": corpus.run(one["run"])} if "run" in one else one for one in config.get("caches", [])]
+    return {**config, "runs": [corpus.run(name) for name in config["runs"]], "caches": caches}
 
 
 @pytest.mark.parametrize("label", sorted(checks("model", "mixture", {"runs": ["any"]})))

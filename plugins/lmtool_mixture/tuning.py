@@ -1,23 +1,40 @@
-"""What each part of a mixture gives to held-out text, kept in a file while weights are tuned."""
+"""Tuning a linear mixture on held-out text: each part reads it once, then weights and caches are chosen."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmtool.errors import DataError
 from lmtool.evaluation import checked, cut
+from lmtool_mixture import em
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lmtool.data.dataset import Dataset, Split
     from lmtool_mixture.ensemble import Ensemble
+    from lmtool_mixture.parts import CacheSettings, Parts
 
 WINDOW = 256
 """Time steps that the parts read at once."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be tuned."""
+
+    runs: Parts
+    """Without caches."""
+    caches: Sequence[Sequence[CacheSettings]]
+    """For each cache the settings to choose from."""
+    weights: Sequence[float]
+    """None if they are to be tuned, too."""
+    batch_size: int
 
 
 def held_out(dataset: Dataset) -> Split:
@@ -30,6 +47,40 @@ def held_out(dataset: Dataset) -> Split:
         hint = "`lmtool tokenize --valid FILE …` adds one, or `--set model.weights=[…]` gives the weights"
         raise DataError(f"{dataset.path} has no valid split to tune the weights of a mixture on", hint)
     return dataset.split("valid")
+
+
+def tune(
+    plan: Plan, dataset: Dataset, scratch: Path, progress: Callable[[str, float], None]
+) -> tuple[Parts, Sequence[float]]:
+    """The mixture that gives the `valid` split the highest likelihood; every combination of caches is tried.
+
+    Takes 8 bytes a token of the split in memory for each part, and in `scratch` for each part and choice.
+    """
+    every = plan.runs.with_caches([cache for choices in plan.caches for cache in choices])
+    table = part_log_probs(
+        every.ensemble, dataset, plan.batch_size, scratch, lambda fraction: progress("reading", fraction)
+    )
+    places = iter(range(len(plan.runs.runs), len(table)))
+    numbered = [[(next(places), cache) for cache in choices] for choices in plan.caches]
+    combinations = list(product(*numbered))
+    results = []
+    for number, combination in enumerate(combinations):
+        rows = [*range(len(plan.runs.runs)), *(row for row, _ in combination)]
+        results.append(_weigh(table[rows], plan.weights))
+        progress("tuning weights", (number + 1) / len(combinations))
+    best = max(range(len(results)), key=lambda i: results[i][1])
+    return plan.runs.with_caches([cache for _, cache in combinations[best]]), results[best][0]
+
+
+def _weigh(log_probs: np.ndarray, given: Sequence[float]) -> tuple[Sequence[float], float]:
+    """Weights, and the mean log-likelihood that they give."""
+    if given:
+        return given, em.step(log_probs, np.asarray(given))[0]
+    tuned = em.tune(log_probs)
+    return list(map(float, tuned.weights)), tuned.log_likelihood
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
 
 
 def part_log_probs(
