@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lmtool import __version__
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
-from lmtool.files import atomic_folder, recover_folder, write_atomic
+from lmtool.files import atomic_folder, explain_os_errors, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
 from lmtool.records import read_record
 
@@ -158,6 +158,18 @@ class Run:
         with atomic_folder(self.path / "model", replace=True) as folder:
             model.save(folder)
             write_checksums(folder)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder inside the run's, for as long as the block lasts. What a killed process left is removed."""
+        folder = self.path / ".scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        with explain_os_errors(folder):
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Note that training is over."""

@@ -7,7 +7,9 @@ windows of another size, may differ in their last bits; `TOLERANCE` is far above
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,18 +46,21 @@ def make(subject: Subject) -> Trained:
     """A model fitted or initialised anew."""
     from lmtool.testing.corpus import tiny_dataset
 
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = tiny_dataset(Path(folder))
-        fitted = "fitted" in subject.component.capabilities
-        model, load = _fit(subject, dataset) if fitted else _initialise(subject, dataset)
-        ids = dataset.split("test").read(0, BATCH * TIME).reshape(BATCH, TIME)
-        ids[:, TIME // 2] = dataset.tokenizer.eos_id
-        return Trained(model, load, ids, dataset.tokenizer.vocab_size, dataset.tokenizer.eos_id)
+    folder = Path(tempfile.mkdtemp())
+    dataset = tiny_dataset(folder / "data")
+    fitted = "fitted" in subject.component.capabilities
+    model, load = _fit(subject, dataset, folder / "scratch") if fitted else _initialise(subject, dataset)
+    ids = dataset.split("test").read(0, BATCH * TIME).reshape(BATCH, TIME)
+    ids[:, TIME // 2] = dataset.tokenizer.eos_id
+    made = Trained(model, load, ids, dataset.tokenizer.vocab_size, dataset.tokenizer.eos_id)
+    weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)  # the model may go on using files in it
+    return made
 
 
-def _fit(subject: Subject, dataset: Dataset) -> tuple[LanguageModel, Callable[[Path], LanguageModel]]:
+def _fit(subject: Subject, dataset: Dataset, scratch: Path) -> tuple[LanguageModel, Callable[[Path], LanguageModel]]:
     component = subject.load()(subject.config)
-    return component.fit(dataset, progress=lambda phase, fraction: None), component.load
+    scratch.mkdir()
+    return component.fit(dataset, progress=lambda phase, fraction: None, scratch=scratch), component.load
 
 
 def _initialise(subject: Subject, dataset: Dataset) -> tuple[LanguageModel, Callable[[Path], LanguageModel]]:

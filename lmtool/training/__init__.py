@@ -91,8 +91,14 @@ def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: R
 
 def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
     """A model that is estimated at once."""
-    model = config.model.load()(config.model.config).fit(dataset, progress=report)
-    run.write_model(model)
+    with run.scratch() as scratch:
+        model = config.model.load()(config.model.config).fit(dataset, progress=report, scratch=scratch)
+        run.write_model(model)
+        _finish_fitted(config, dataset, run, model, report)
+
+
+def _finish_fitted(config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel, report: Report) -> None:
+    """Note how good a fitted model is."""
     log = MetricsLog(run.path / "metrics.jsonl")
     log.truncate(0)
     result: dict[str, Any] = {"step": 0}

@@ -25,8 +25,8 @@ def bytes_of(size: str) -> int:
     return number
 
 
-def _checked_prune(thresholds: tuple[int, ...]) -> tuple[int, ...]:
-    if any(one < 0 for one in thresholds) or list(thresholds) != sorted(thresholds):
+def _checked_prune(thresholds: list[int]) -> list[int]:
+    if any(one < 0 for one in thresholds) or thresholds != sorted(thresholds):
         raise ValueError("thresholds are 0 or more and never fall from one order to the next, as in [0, 0, 1]")
     if thresholds and thresholds[0]:
         raise ValueError("the first threshold must be 0: the vocabulary is the tokenizer's (`tokenizer.min_count`)")
@@ -50,8 +50,8 @@ class NgramConfig(Config):
         "is counted, so that an unknown word gets what is kept for unseen words; `skip`, left out of the text, its "
         "neighbours side by side (as `lmplz --skip_symbols`)",
     )
-    prune: Annotated[tuple[int, ...], AfterValidator(_checked_prune)] = Field(
-        (), description="for each order the count up to which n-grams are left out, as [0, 0, 1]; the last goes on"
+    prune: Annotated[list[int], AfterValidator(_checked_prune)] = Field(
+        [], description="for each order the count up to which n-grams are left out, as [0, 0, 1]; the last goes on"
     )
     prune_entropy: float = Field(
         0.0, ge=0, description="n-grams are left out whose loss raises perplexity by less than this share, as 1e-8"

@@ -1,91 +1,234 @@
-"""Counting: the n-grams of every order from one sort of the text.
+"""Counting: the distinct n-grams of every order, from one sort of the text's windows, streamed to disk.
 
-In the sorted windows all n-grams with a common beginning lie side by side, so each order is read off as runs of equal
-beginnings. The n-gram without its first word is found where the next window of the text begins.
+In the sorted windows all n-grams with a common beginning lie side by side, so every order is read off in one go as runs
+of equal beginnings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool_ngram.windows import SortedWindows
+from lmtool.compiled import compiled
+from lmtool_ngram.spool import Spool
+from lmtool_ngram.windows import Chunk, Sorter, Windows, chunks, collect, plan_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from lmtool_ngram.threads import Workers
+    from lmtool_ngram.training_text import TrainingText
+
+BYTES_PER_WINDOW = 12
+"""What sorting needs for each window beside its words: its number twice, and room in the chunks."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Counts:
-    """The distinct n-grams of one order, in lexicographic order of their ids. All arrays have length M.
+    """The distinct n-grams of one order, in lexicographic order of their ids: M of them, each array of that length.
 
     An n-gram that starts a line begins with `eos_id`; in its last place `eos_id` is the end of a line, and it stands
     nowhere between. At order 1 all V words are there, each in the place of its id, unseen ones with count 0.
     """
 
-    words: np.ndarray
-    """int32, the last word of each."""
-    parents: np.ndarray
-    """int, the place of its first n-1 words among the n-grams of the order below; ascending."""
-    suffixes: np.ndarray
-    """int, the place of its last n-1 words among the n-grams of the order below."""
-    counts: np.ndarray
-    """int, how often it occurs."""
+    words: Spool
+    """The last word of each; uint16 or int32. Those that continue one n-gram of the order below are ascending."""
+    counts: Spool
+    """uint32 (int64 at order 1), how often it occurs."""
+    children: Spool
+    """uint32, how many n-grams of the order above it begins."""
     line_starts: slice
-    """Those that begin with the start of a line."""
+    """Those that begin with the start of a line; none at order 1, where `eos_id` is the end of a line."""
 
     def __len__(self) -> int:
         return len(self.words)
 
+    def remove(self) -> None:
+        for spool in (self.words, self.counts, self.children):
+            spool.remove()
 
-def count_ngrams(ids: np.ndarray, order: int, *, eos_id: int, vocab_size: int) -> Iterator[Counts]:
-    """The n-grams of order 1, 2, … `order` of a stream of lines, each ended by `eos_id`.
+
+def word_type(vocab_size: int) -> Any:
+    """The smallest type of a word's id."""
+    return np.uint16 if vocab_size <= 1 << 16 else np.int32
+
+
+def count_ngrams(
+    text: TrainingText, order: int, folder: Path, *, memory: int, workers: Workers, progress: Callable[[float], None]
+) -> list[Counts]:
+    """Order 1 first.
 
     Args:
-        ids: int [N], at least one.
+        text: Fewer than 2^32 words.
         order: The highest n.
-        eos_id: Ends each line; as context it also stands before the first word of each.
-        vocab_size: V; ids are smaller.
+        folder: Where the arrays go; every order's `words` are named as in a finished model.
+        memory: Bytes that may be used.
+        workers: Threads that sort.
+        progress: Told the fraction that is done.
     """
-    yield _count_words(ids, vocab_size)
-    if order == 1:
-        return
-    text = np.concatenate([[eos_id], ids], dtype=np.int32)
-    windows = SortedWindows(text, order, eos_id=eos_id, vocab_size=vocab_size)
-    columns = windows.columns()
-    # The place of an n-gram among those of its order, by the window that begins with it and by where that begins.
-    places, places_in_text = next(columns) - 1, text
-    del text, ids  # each order's arrays are as large as the text: hold none for longer than it is needed
-    line_starts = slice(eos_id, eos_id + 1)
-    for n, words in enumerate(columns, start=2):
-        inside = words > 0
-        is_head = inside & windows.is_new
-        heads = np.flatnonzero(is_head)
-        parents = places[heads]
-        line_starts = slice(*np.searchsorted(parents, [line_starts.start, line_starts.stop]).tolist())
-        suffixes = places_in_text[windows.positions[heads] + 1]
-        level = Counts(words[heads] - 1, parents, suffixes, _run_lengths(inside, heads), line_starts)
-        if n < order:
-            places = np.cumsum(is_head, dtype=windows.positions.dtype)
-            places -= 1
-            # A window that has ended gets its neighbour's place, which nobody will ask for.
-            places_in_text = np.empty_like(places)
-            places_in_text[windows.positions] = places
-            yield level
-    del windows, words, inside, is_head, heads, parents, suffixes, places, places_in_text
-    yield level
+    writers = [_Writer(n, folder, text.vocab_size) for n in range(2, order + 1)]
+    children = np.zeros(text.vocab_size, dtype=np.int64)
+    if order > 1:
+        at_once = max(1 << 10, memory // (4 * order + BYTES_PER_WINDOW))
+        ranges = plan_ranges(text, order, at_once)
+        total, done = len(text) + 1, 0
+        for range_ in ranges:
+            windows = collect(text, order, range_, min(at_once, total))
+            for runs in _sorted_chunks(windows, text.vocab_size, workers):
+                _append(runs, writers, children)
+                done += runs.num_windows
+                progress(done / total)
+            del windows
+    return _finish(text, writers, children, folder)
 
 
-def _count_words(ids: np.ndarray, vocab_size: int) -> Counts:
-    counts = np.bincount(ids, minlength=vocab_size)
-    nowhere = np.zeros(vocab_size, dtype=np.int32)
-    return Counts(np.arange(vocab_size, dtype=np.int32), nowhere, nowhere, counts, slice(0, 0))
+@dataclass(frozen=True)
+class _Runs:
+    """What one chunk gives: for each order, its n-grams; the first goes on with the last one of the chunk before."""
+
+    words: list[np.ndarray]
+    counts: list[np.ndarray]
+    children: list[np.ndarray]
+    num_windows: int
 
 
-def _run_lengths(inside: np.ndarray, heads: np.ndarray) -> np.ndarray:
-    """int32 [M]: how many windows each head stands for, up to the next head."""
-    if not len(heads):
-        return np.zeros(0, dtype=np.int32)
-    return np.add.reduceat(inside, heads, dtype=np.int32 if len(inside) < 1 << 31 else np.int64)
+def _sorted_chunks(windows: Windows, vocab_size: int, workers: Workers) -> Iterator[_Runs]:
+    """The runs of each chunk, in order."""
+    makers = [_RunMaker(windows.order) for _ in range(workers.number + 2)]  # more than there are chunks under way
+
+    def make(numbered: tuple[int, Chunk]) -> _Runs:
+        number, chunk = numbered
+        return makers[number % len(makers)].runs(windows, chunk)
+
+    return workers.map(make, enumerate(chunks(windows, vocab_size)))
+
+
+class _RunMaker:
+    def __init__(self, order: int) -> None:
+        self._sorter, self._order = Sorter(order), order
+        self._capacity = 0
+
+    def runs(self, windows: Windows, chunk: Chunk) -> _Runs:
+        length = len(chunk.rows)
+        if length + 1 > self._capacity:
+            self._capacity = length + 1
+            self._words, self._counts, self._children = np.empty((3, self._order * self._capacity), dtype=np.int32)
+        columns, rows = self._sorter.sort(windows, chunk)
+        sizes = np.ones(self._order, dtype=np.int64)
+        arrays = self._words, self._counts, self._children
+        _read_off(columns, rows, length, self._order, chunk.shared, *arrays, self._capacity, sizes)
+        parts = [slice(n * self._capacity, n * self._capacity + int(size)) for n, size in enumerate(sizes)]
+        words, counts, children = ([array[part].copy() for part in parts] for array in arrays)
+        return _Runs(words, counts, children, length)
+
+
+@compiled(
+    "int32[:], int32[:], int64, int64, int64, int32[:], int32[:], int32[:], int64, int64[:]",
+)
+def _read_off(columns, rows, length, order, shared, words, counts, children, capacity, sizes):  # type: ignore[no-untyped-def]
+    """Element 0 of each order stands for the last n-gram of the chunk before, which may go on."""
+    for n in range(order):
+        words[n * capacity] = 0
+        counts[n * capacity] = 0
+        children[n * capacity] = 0
+    before = 0
+    for i in range(length):
+        row = rows[i]
+        differs = shared  # the first column that does
+        if i:
+            differs = 0
+            while differs < order and columns[differs * length + row] == columns[differs * length + before]:
+                differs += 1
+        before = row
+        for n in range(order):
+            word = columns[n * length + row]
+            if word == 0:
+                break
+            if differs <= n:
+                at = n * capacity + sizes[n]
+                sizes[n] += 1
+                words[at] = word - 1
+                counts[at] = 1
+                children[at] = 0
+                if n:
+                    children[(n - 1) * capacity + sizes[n - 1] - 1] += 1
+            else:
+                counts[n * capacity + sizes[n] - 1] += 1
+
+
+def _append(runs: _Runs, writers: list[_Writer], children: np.ndarray) -> None:
+    for writer, *arrays in zip(writers, runs.words[1:], runs.counts[1:], runs.children[1:], strict=True):
+        writer.append(*arrays)
+    first_words = runs.words[0]
+    if len(writers):
+        if len(first_words) > 1:
+            children[first_words[1:]] += runs.children[0][1:]
+        writers[0].add_to_first_word(int(runs.children[0][0]), children)
+        if len(first_words) > 1:
+            writers[0].first_word = int(first_words[-1])
+
+
+class _Writer:
+    """The arrays of one order; its last n-gram is held back, since the next chunk may go on with it."""
+
+    def __init__(self, n: int, folder: Path, vocab_size: int) -> None:
+        self.words = Spool(folder / f"words-{n}.npy", word_type(vocab_size))
+        self.counts = Spool(folder / f"counts-{n}", np.uint32)
+        self.children = Spool(folder / f"children-{n}", np.uint32)
+        self.first_word = 0
+        self._last = np.zeros((3, 0), dtype=np.int64)
+
+    def append(self, words: np.ndarray, counts: np.ndarray, children: np.ndarray) -> None:
+        if self._last.shape[1]:
+            self._last[1] += int(counts[0])
+            self._last[2] += int(children[0])
+        if len(words) > 1:
+            self._flush()
+            spools = self.words, self.counts, self.children
+            for spool, array in zip(spools, (words, counts, children), strict=True):
+                spool.append(array[1:-1])
+            self._last = np.array([[words[-1]], [counts[-1]], [children[-1]]], dtype=np.int64)
+
+    def add_to_first_word(self, more: int, children: np.ndarray) -> None:
+        """Bigrams that a chunk found for the last first word of the chunk before."""
+        children[self.first_word] += more
+
+    def _flush(self) -> None:
+        for spool, array in zip((self.words, self.counts, self.children), self._last, strict=True):
+            spool.append(array)
+
+    def finish(self) -> None:
+        self._flush()
+        self._last = self._last[:, :0]
+
+
+def _finish(text: TrainingText, writers: list[_Writer], children: np.ndarray, folder: Path) -> list[Counts]:
+    unigrams = Counts(
+        Spool(folder / "words-1.npy", word_type(text.vocab_size)),
+        Spool(folder / "counts-1", np.int64),
+        Spool(folder / "children-1", np.uint32),
+        slice(0, 0),
+    )
+    unigrams.words.append(np.arange(text.vocab_size))
+    unigrams.counts.append(text.word_counts)
+    unigrams.children.append(children)
+    levels = [unigrams]
+    line_starts = slice(text.eos_id, text.eos_id + 1)
+    for writer in writers:
+        writer.finish()
+        line_starts = _children_of(levels[-1].children, line_starts)
+        levels.append(Counts(writer.words, writer.counts, writer.children, line_starts))
+    return levels
+
+
+def _children_of(children: Spool, parents: slice) -> slice:
+    """The places of the n-grams that some neighbouring n-grams of the order below begin."""
+    start = sum(int(piece[: max(0, parents.start - at)].sum()) for at, piece in children.pieces())
+    inside = (piece[max(0, parents.start - at) : max(0, parents.stop - at)] for at, piece in children.pieces())
+    return slice(start, start + sum(int(piece.sum()) for piece in inside))
+
+
+__all__ = ["Counts", "count_ngrams", "word_type"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -10,19 +9,16 @@ import numpy as np
 
 from lmtool.errors import DataError
 from lmtool_ngram import scoring, storage
-from lmtool_ngram.counting import count_ngrams
-from lmtool_ngram.discounts import FALLBACK, lmplz_corrections
-from lmtool_ngram.kneser_ney import Estimates, estimate
-from lmtool_ngram.trie import Level, pack
+from lmtool_ngram.config import NgramConfig
+from lmtool_ngram.engine import estimate, estimate_levels
+from lmtool_ngram.training_text import TrainingText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from lmtool.api import Tokenizer
     from lmtool.data.dataset import Dataset
-    from lmtool_ngram.config import NgramConfig
-
-logger = logging.getLogger("lmtool.ngram")
+    from lmtool_ngram.trie import Level
 
 
 class Ngram:
@@ -31,17 +27,21 @@ class Ngram:
     def __init__(self, config: NgramConfig) -> None:
         self.config = config
 
-    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None]) -> NgramLanguageModel:
+    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None], scratch: Path) -> NgramLanguageModel:
         """Count and smooth the training text. Raises DataError if it is empty."""
-        split = dataset.split("train")
-        ids = split.read(0, split.num_tokens)
-        unk_id = dataset.tokenizer.unk_id
-        if self.config.unknown == "skip" and unk_id is not None:
-            ids = ids[ids != unk_id]
-        if not len(ids):
+        split, tokenizer = dataset.split("train"), dataset.tokenizer
+        text = TrainingText(
+            split.read,
+            split.num_tokens,
+            eos_id=tokenizer.eos_id,
+            vocab_size=tokenizer.vocab_size,
+            unk_id=tokenizer.unk_id,
+            unknown=self.config.unknown,
+        )
+        if not len(text):
             raise DataError(f"{dataset.path} has no text to train on", hint="`lmtool tokenize --train FILE …` adds it")
-        tokenizer = dataset.tokenizer
-        return fit_ids(ids, self.config.order, tokenizer.vocab_size, tokenizer.eos_id, progress=progress)
+        estimate(text, self.config, scratch, progress=progress)
+        return load(scratch)
 
     def load(self, folder: Path) -> NgramLanguageModel:
         """Memory-mapped. Raises DataError if it is damaged."""
@@ -86,7 +86,8 @@ class NgramLanguageModel:
 
     def save(self, folder: Path) -> None:
         """Write `.npy` files and `ngram.json`; see `lmtool_ngram.storage`."""
-        storage.save(Path(folder), self.levels, self.settings)
+        if self._folder is None or not storage.link(self._folder, Path(folder)):
+            storage.save(Path(folder), self.levels, self.settings)
 
     def export(self, format: str, file: IO[bytes], tokenizer: Tokenizer) -> None:
         """Write the ARPA format, the only one; see `lmtool_ngram.arpa`."""
@@ -95,7 +96,7 @@ class NgramLanguageModel:
         arpa.write(file, self.levels, tokenizer)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._folder is not None:
+        if self._folder is not None and storage.is_model(self._folder):
             return load, (self._folder,)
         return NgramLanguageModel, (self.levels, self.settings)
 
@@ -104,49 +105,10 @@ def load(folder: Path) -> NgramLanguageModel:
     """Memory-map a saved model. Raises DataError if it is missing or damaged."""
     folder = Path(folder).absolute()
     levels, record = storage.load(folder)
-    settings = {key: value for key, value in record.items() if key not in ("format", "version", "arrays")}
-    return NgramLanguageModel(levels, settings, folder)
+    return NgramLanguageModel(levels, storage.settings_of(record), folder)
 
 
-def fit_ids(
-    ids: np.ndarray,
-    order: int,
-    vocab_size: int,
-    eos_id: int,
-    *,
-    progress: Callable[[str, float], None] = lambda phase, fraction: None,
-) -> NgramLanguageModel:
-    """A model of a stream of ids, int [N], N at least 1, each line ended by `eos_id`."""
-    corrections = list(lmplz_corrections(np.concatenate([[eos_id], ids], dtype=np.int32), order, eos_id))
-    counts = count_ngrams(ids, order, eos_id=eos_id, vocab_size=vocab_size)
-    settings: dict[str, Any] = {
-        "order": order,
-        "vocab_size": vocab_size,
-        "eos_id": eos_id,
-        "smoothing": "modified-kneser-ney",
-        "discounts": [],
-    }
-    estimates = estimate(counts, vocab_size=vocab_size, corrections=corrections)
-    levels = list(pack(_watch(estimates, order, settings, progress), vocab_size))
-    return NgramLanguageModel(levels, settings)
-
-
-def _watch(
-    estimates: Iterable[Estimates], order: int, settings: dict[str, Any], progress: Callable[[str, float], None]
-) -> Iterator[Estimates]:
-    """Hand the estimates on, noting discounts, reporting progress."""
-    progress("counting", 0.0)
-    fallbacks = []
-    for n, one in enumerate(estimates, start=1):
-        settings["discounts"].append(list(one.discounts))
-        if one.is_fallback:
-            fallbacks.append(str(n))
-        progress(f"order {n}", n / order)
-        yield one
-        del one  # its arrays would live on while the next order is estimated
-    if fallbacks:
-        logger.warning(
-            "discounts of order %s cannot be estimated from so small or regular a text; %s are used instead",
-            ", ".join(fallbacks),
-            "/".join(map(str, FALLBACK)),
-        )
+def fit_ids(ids: np.ndarray, order: int, vocab_size: int, eos_id: int, **settings: Any) -> NgramLanguageModel:
+    """A model of a short stream of ids, int [N], N at least 1, each line ended by `eos_id`."""
+    config = NgramConfig(order=order, **settings)
+    return NgramLanguageModel(*estimate_levels(ids, config, vocab_size, eos_id))

@@ -48,6 +48,35 @@ def save(folder: Path, levels: Sequence[Level], settings: dict[str, Any]) -> Non
             with explain_os_errors(file):
                 np.save(file, array, allow_pickle=False)
             arrays[file.name] = {"dtype": array.dtype.name, "length": len(array)}
+    write_record(folder, settings, arrays)
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a whole model is there."""
+    return (folder / RECORD).is_file()
+
+
+def link(source: Path, folder: Path) -> bool:
+    """Give the files of a saved model a second name in another folder; False if that cannot be done there."""
+    try:
+        for name in _read_record(source / RECORD)["arrays"]:
+            (folder / name).hardlink_to(source / name)
+        write_atomic(folder / RECORD, (source / RECORD).read_bytes())
+    except (OSError, DataError):
+        for file in folder.glob("*.npy"):
+            file.unlink()
+        return False
+    return True
+
+
+def write_record(folder: Path, settings: dict[str, Any], arrays: dict[str, dict[str, Any]]) -> None:
+    """Finish a model whose arrays are written.
+
+    Args:
+        folder: Of the model.
+        settings: As in `save`.
+        arrays: `dtype` and `length` of each file.
+    """
     record = {"format": FORMAT, "version": FORMAT_VERSION, **settings, "arrays": arrays}
     write_atomic(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
@@ -60,6 +89,11 @@ def load(folder: Path) -> tuple[list[Level], dict[str, Any]]:
         arrays = (_open(folder / f"{name}-{order}.npy", record["arrays"]) for name in ARRAYS)
         levels.append(Level(*arrays))
     return levels, record
+
+
+def settings_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What `save` was given, of what `load` gives."""
+    return {key: value for key, value in record.items() if key not in ("format", "version", "arrays")}
 
 
 def _read_record(file: Path) -> dict[str, Any]:

@@ -7,14 +7,8 @@ in place i lie in `starts[i]:starts[i + 1]`, their words ascending. Any array ma
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from lmtool_ngram.kneser_ney import Estimates
 
 
 @dataclass(frozen=True)
@@ -59,30 +53,3 @@ class Level:
                 active, low, size, wanted = (x[unfinished] for x in (active, low, size, wanted))
         found[self.words[found] != targets] = -1
         return found
-
-
-def pack(estimates: Iterable[Estimates], vocab_size: int) -> Iterator[Level]:
-    """Smoothed probabilities as tables, order by order; each order's back-offs come with the order above it."""
-    word_type = np.uint16 if vocab_size <= 1 << 16 else np.int32
-    below: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    for order in estimates:
-        if below is not None:
-            yield Level(*below, _log32(order.context_backoffs))
-        starts = _starts(order.parents, len(order.context_backoffs))
-        below = order.words.astype(word_type, copy=False), starts, _log32(order.probs)
-        del order  # its arrays would live on while the next order is estimated
-    if below is not None:
-        yield Level(*below, np.zeros(0, dtype=np.float32))
-
-
-def _starts(parents: np.ndarray, num_parents: int) -> np.ndarray:
-    """Where the continuations of each parent begin, and the end of the last, from the ascending parents."""
-    starts = np.zeros(num_parents + 1, dtype=np.int64 if len(parents) >= 1 << 32 else np.uint32)
-    np.cumsum(np.bincount(parents, minlength=num_parents), out=starts[1:])
-    return starts
-
-
-def _log32(values: np.ndarray) -> np.ndarray:
-    logs = np.empty(len(values), dtype=np.float32)
-    np.log(values, out=logs, casting="same_kind")  # in float64, rounded once
-    return logs

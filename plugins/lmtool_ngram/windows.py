@@ -1,83 +1,218 @@
-"""All windows of a text, sorted by their words: what every order of n-grams is read off from.
+"""The windows of a text, sorted by their words: what every order of n-grams is read off from.
 
-As many words as fit are packed into one 64-bit key and sorted at once. What is left equal is sorted by the words after
-them, which for most windows is never needed.
+A window is the `order` words from one position of the text on, cut after the end of a line: a row of int32, each an id
+plus one, 0 after the end. One begins at every position; one that begins at a line's end holds the next line's first
+words. Windows are collected for a range of first words at a time, so that memory is bounded and the ranges, one after
+the other, give all windows in order.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmtool.compiled import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
-KEY_BITS = 63
+    from lmtool_ngram.training_text import TrainingText
+
+CHUNK = 1 << 16
+"""Windows that are sorted at once: few enough for a core's own cache."""
+DIGIT_BITS = 11
+"""Of the radix sort; a table of 2048 counters stays in the first cache."""
 
 
-class SortedWindows:
-    """The `order` words from each position of a text on, cut after the end of a line, column by column.
+@dataclass(frozen=True)
+class Range:
+    """First words from `low` on, below `high`; if it is one word, second words from `low_second` on. Ids plus one."""
 
-    A window begins at every position; one that begins at a line's end holds the next line's first words.
+    low: int
+    high: int
+    low_second: int = 0
+    high_second: int = 1 << 31
 
-    Args:
-        text: int32 [N], `eos_id` before the first line and after each.
-        order: Columns.
-        eos_id: The end of a line.
-        vocab_size: V; ids are smaller.
-    """
 
-    def __init__(self, text: np.ndarray, order: int, *, eos_id: int, vocab_size: int) -> None:
+@dataclass(frozen=True)
+class Windows:
+    """All windows of a range, in the order of the text."""
+
+    rows: np.ndarray
+    """int32 [M · order]."""
+    order: int
+
+    def __len__(self) -> int:
+        return len(self.rows) // self.order
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some windows that follow each other when sorted, not yet sorted."""
+
+    rows: np.ndarray
+    """int32, their numbers."""
+    shared: int
+    """How many first words the first of them has in common with the last one of the chunk before."""
+
+
+def plan_ranges(text: TrainingText, order: int, at_once: int) -> list[Range]:
+    """Ranges of at most `at_once` windows each, if no two words side by side have more."""
+    counts = np.append(text.word_counts, 0)
+    counts[text.eos_id] += 1  # before the first line
+    ranges = []
+    for low, high in _cut(counts, at_once):
+        if high - low == 1 and counts[low] > at_once and order > 1:
+            seconds = _second_words(text, low + 1)
+            ranges += [Range(low + 1, low + 2, *piece) for piece in _cut(seconds, at_once)]
+        else:
+            ranges.append(Range(low + 1, high + 1))
+    return ranges
+
+
+def _cut(counts: np.ndarray, at_once: int) -> list[tuple[int, int]]:
+    """Pieces of the range of all indices whose counts sum to at most `at_once`, or of one index."""
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    cuts = [0]
+    while cuts[-1] < len(counts):
+        cuts.append(max(cuts[-1] + 1, int(np.searchsorted(ends, ends[cuts[-1]] + at_once, side="right")) - 1))
+    return [(low, high) for low, high in pairwise(cuts) if ends[high] > ends[low]]
+
+
+def _second_words(text: TrainingText, first: int) -> np.ndarray:
+    """int64 [V + 1]: how often each word, an id plus one, follows a word."""
+    counts = np.zeros(text.vocab_size + 1, dtype=np.int64)
+    for words in text.words(1):
+        counts += np.bincount(words[1:][words[:-1] == first], minlength=len(counts))
+    return counts
+
+
+def collect(text: TrainingText, order: int, range_: Range, at_most: int) -> Windows:
+    """The windows of a range, of which there are `at_most` so many."""
+    rows = np.empty(at_most * order, dtype=np.int32)
+    found = 0
+    limits = range_.low, range_.high, range_.low_second, range_.high_second
+    for words in text.words(order - 1):
+        positions = len(words) - (order - 1)
+        found = _collect(words, positions, order, text.eos_id + 1, *limits, rows, found)
+    return Windows(rows[: found * order], order)
+
+
+@compiled("int32[:], int64, int64, int64, int64, int64, int64, int64, int32[:], int64 -> int64")
+def _collect(words, positions, order, eos, low, high, low_second, high_second, rows, found):  # type: ignore[no-untyped-def]
+    for i in range(positions):
+        first = words[i]
+        if first < low or first >= high or first == 0:
+            continue
+        if order > 1 and (words[i + 1] < low_second or words[i + 1] >= high_second):
+            continue
+        base = found * order
+        rows[base] = first
+        goes_on = True
+        for column in range(1, order):
+            word = words[i + column] if goes_on else 0
+            rows[base + column] = word
+            goes_on = word != 0 and word != eos
+        found += 1
+    return found
+
+
+def chunks(windows: Windows, vocab_size: int) -> Iterator[Chunk]:
+    """All windows in chunks; every window of one sorts before those of the next."""
+    if len(windows):
+        yield from _split(windows, np.arange(len(windows), dtype=np.int32), 0, 0, vocab_size)
+
+
+def _split(windows: Windows, rows: np.ndarray, column: int, shared: int, vocab_size: int) -> Iterator[Chunk]:
+    """Group rows that are equal in the columns before by one more column, and groups that are too large again."""
+    grouped = np.empty_like(rows)
+    ends = np.zeros(vocab_size + 2, dtype=np.int64)
+    _group(windows.rows, windows.order, column, rows, len(rows), grouped, ends, vocab_size + 2)
+    bounds = np.unique(ends)
+    del ends
+    start = 0
+    while start < len(rows):
+        stop = int(bounds[np.searchsorted(bounds, start + CHUNK, side="right") - 1])
+        if stop > start:
+            yield Chunk(grouped[start:stop], shared)
+        else:
+            stop = int(bounds[np.searchsorted(bounds, start, side="right")])
+            if column + 1 < windows.order:
+                yield from _split(windows, grouped[start:stop], column + 1, shared, vocab_size)
+            else:
+                yield Chunk(grouped[start:stop], shared)
+        start, shared = stop, column
+
+
+@compiled("int32[:], int64, int64, int32[:], int64, int32[:], int64[:], int64")
+def _group(windows, order, column, rows, length, grouped, ends, size):  # type: ignore[no-untyped-def]
+    """Counting sort by one column; leaves in `ends` where each group ends."""
+    for i in range(length):
+        ends[windows[rows[i] * order + column] + 1] += 1
+    for word in range(1, size):
+        ends[word] += ends[word - 1]
+    for i in range(length):
+        word = windows[rows[i] * order + column]
+        grouped[ends[word]] = rows[i]
+        ends[word] += 1
+
+
+class Sorter:
+    """What one thread needs to sort chunks."""
+
+    def __init__(self, order: int) -> None:
         self.order = order
-        self._word_bits = int(vocab_size).bit_length()
-        self._words = np.concatenate([text + 1, np.zeros(order, dtype=np.int32)])
-        self._lengths = _lengths(text, order, eos_id)
-        self.positions: np.ndarray = np.arange(len(text), dtype=np.int32 if len(text) < 1 << 31 else np.int64)
-        """int [N], where the windows begin, in sorted order; windows that are equal so far change places."""
-        self.is_new = np.zeros(len(text), dtype=bool)
-        """bool [N], True where the window differs from the one before it in the columns so far."""
-        self.is_new[0] = True
+        self._capacity = 0
 
-    def columns(self) -> Iterator[np.ndarray]:
-        """Column 1, 2, …: int32 [N], each window's word there, an id plus one; 0 after the end of its line."""
-        done = 0
-        while done < self.order:
-            group_bits = len(self.positions).bit_length() if done else 0
-            fits = max(1, (KEY_BITS - group_bits) // self._word_bits)
-            stop = min(self.order, done + fits)
-            keys = self._sort(done, stop)
-            for column in reversed(range(stop - done)):
-                words = (keys >> (self._word_bits * column)).astype(np.int32)
-                words &= (1 << self._word_bits) - 1
-                self.is_new[1:] |= words[1:] != words[:-1]
-                yield words
-            done = stop
+    def sort(self, windows: Windows, chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+        """The chunk's windows column by column, int32 [order · M], and the numbers of its rows in order, int32 [M].
 
-    def _sort(self, done: int, stop: int) -> Any:
-        """Sort windows that are equal in `done` columns by those up to `stop`; returns int64 [N], these packed."""
-        keys = np.zeros(len(self.positions), dtype=np.int64)
-        for column in range(done, stop):
-            keys <<= self._word_bits
-            keys |= np.where(self._lengths > column, self._words[column : column + len(keys)], 0)
-        if not done:
-            self.positions = np.argsort(keys).astype(self.positions.dtype)
-            return keys[self.positions]
-        keys = keys[self.positions]
-        tied = np.flatnonzero(~(self.is_new & np.append(self.is_new[1:], True)))
-        groups = np.cumsum(self.is_new)[tied] << (self._word_bits * (stop - done))
-        order = tied[np.argsort(groups | keys[tied])]
-        keys[tied], self.positions[tied] = keys[order], self.positions[order]
-        return keys
+        Both are valid until the next call.
+        """
+        length = len(chunk.rows)
+        if length > self._capacity:
+            self._capacity = max(length, CHUNK)
+            self._columns = np.empty(self._capacity * self.order, dtype=np.int32)
+            self._rows, self._other = np.empty((2, self._capacity), dtype=np.int32)
+            self._counters = np.empty(1 << DIGIT_BITS, dtype=np.int64)
+        room = self._columns, self._rows, self._other, self._counters
+        _sort(windows.rows, self.order, chunk.rows, length, *room, DIGIT_BITS)
+        return self._columns, self._rows
 
 
-def _lengths(text: np.ndarray, order: int, eos_id: int) -> np.ndarray:
-    """int8 [N]: how many words the window at each position has, up to the end of its line."""
-    lengths = np.ones(len(text), dtype=np.int8)
-    goes_on = np.ones(len(text), dtype=bool)
-    for column in range(1, order):
-        goes_on[-column:] = False
-        lengths += goes_on
-        goes_on[:-column] &= text[column:] != eos_id
-    return lengths
+@compiled("int32[:], int64, int32[:], int64, int32[:], int32[:], int32[:], int64[:], int64")
+def _sort(windows, order, rows, length, columns, ordered, other, counters, digit_bits):  # type: ignore[no-untyped-def]
+    """Radix sort from the last column to the first, each from its lowest digit."""
+    for i in range(length):
+        ordered[i] = i
+        for column in range(order):
+            columns[column * length + i] = windows[rows[i] * order + column]
+    radix = 1 << digit_bits
+    for back in range(order):
+        base = (order - 1 - back) * length
+        low = high = columns[base]
+        for i in range(1, length):
+            low = min(low, columns[base + i])
+            high = max(high, columns[base + i])
+        shift = 0
+        while (high - low) >> shift:
+            for digit in range(radix):
+                counters[digit] = 0
+            for i in range(length):
+                counters[((columns[base + i] - low) >> shift) & (radix - 1)] += 1
+            total = 0
+            for digit in range(radix):
+                count = counters[digit]
+                counters[digit] = total
+                total += count
+            for i in range(length):
+                row = ordered[i]
+                digit = ((columns[base + row] - low) >> shift) & (radix - 1)
+                other[counters[digit]] = row
+                counters[digit] += 1
+            for i in range(length):
+                ordered[i] = other[i]
+            shift += digit_bits

@@ -8,7 +8,9 @@ import math
 import pickle
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,7 +56,12 @@ class FakeDataset:
 
 def fit(text=TEXT, order=3, unknown="word", **tokenizer):
     config = NgramConfig(order=order, unknown=unknown)
-    return Ngram(config).fit(FakeDataset(encode(text), **tokenizer), progress=lambda phase, fraction: None)
+    return fit_dataset(FakeDataset(encode(text), **tokenizer), config)
+
+
+def fit_dataset(dataset, config, progress=lambda phase, fraction: None):
+    with tempfile.TemporaryDirectory() as scratch:
+        return Ngram(config).fit(dataset, progress=progress, scratch=Path(scratch))
 
 
 def score(model, ids):
@@ -177,7 +184,7 @@ def test_unknown_that_is_not_in_the_vocabulary_cannot_be_skipped():
 
 def test_a_text_without_lines_is_an_error():
     with pytest.raises(DataError, match="data has no text to train on"):
-        Ngram(NgramConfig()).fit(FakeDataset(np.zeros(0, np.int32)), progress=lambda phase, fraction: None)
+        fit_dataset(FakeDataset(np.zeros(0, np.int32)), NgramConfig())
 
 
 # Small texts ----------------------------------------------------------------------------------------------------------
@@ -202,7 +209,7 @@ def test_discounts_that_cannot_be_estimated_are_said_once(caplog):
 
 def test_progress_ends_with_all_the_work():
     said = []
-    Ngram(NgramConfig(order=3)).fit(FakeDataset(encode(TEXT)), progress=lambda *phase: said.append(phase))
+    fit_dataset(FakeDataset(encode(TEXT)), NgramConfig(order=3), progress=lambda *phase: said.append(phase))
 
     assert said[0] == ("counting", 0.0)
     assert said[-1] == ("order 3", 1.0)

@@ -1,0 +1,152 @@
+"""From a text to a model on disk, order by order, in bounded memory.
+
+    count      the distinct n-grams of every order                              counting, windows
+    link       each n-gram to itself without its first word                     suffixes
+    smooth     counts to probabilities, from the unigrams up                    smoother, smoothing
+
+Between the steps everything lies in files of the folder, which are read piece by piece. What must be looked up at random
+is held in memory for as large a range as the setting `memory` allows, and the files are read once a range.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool.errors import DataError
+from lmtool_ngram import storage
+from lmtool_ngram.config import bytes_of
+from lmtool_ngram.counting import count_ngrams
+from lmtool_ngram.lmplz import lmplz_corrections
+from lmtool_ngram.smoother import Smoother, Tables
+from lmtool_ngram.smoothing import make_smoothing
+from lmtool_ngram.suffixes import link
+from lmtool_ngram.threads import Workers, usable_cores
+from lmtool_ngram.training_text import TrainingText
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lmtool_ngram.config import NgramConfig
+    from lmtool_ngram.trie import Level
+
+logger = logging.getLogger("lmtool.ngram")
+
+LONGEST = 1 << 32
+"""Words of a text: places are 32-bit numbers."""
+
+
+def estimate_levels(
+    ids: np.ndarray, config: NgramConfig, vocab_size: int, eos_id: int, unk_id: int | None = None
+) -> tuple[list[Level], dict[str, Any]]:
+    """The tables of a small text, and the settings that go with them; nothing is left on disk.
+
+    Args:
+        ids: int [N], each line ended by `eos_id`.
+        config: All but `quantize` is heeded.
+        vocab_size: V.
+        eos_id: Ends each line.
+        unk_id: The unknown word, if there is one.
+    """
+    text = TrainingText(
+        lambda start, stop: ids[start:stop],
+        len(ids),
+        eos_id=eos_id,
+        vocab_size=vocab_size,
+        unk_id=unk_id,
+        unknown=config.unknown,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        estimate(text, config, Path(folder))
+        levels, record = storage.load(Path(folder))  # a mapped file goes on existing when its name is gone
+        return levels, storage.settings_of(record)
+
+
+def estimate(
+    text: TrainingText,
+    config: NgramConfig,
+    folder: Path,
+    *,
+    progress: Callable[[str, float], None] = lambda phase, fraction: None,
+) -> None:
+    """Write a model of a text.
+
+    Args:
+        text: Of at least one word.
+        config: How.
+        folder: Exists and is empty.
+        progress: Told a phase and the fraction of the whole that is done.
+
+    Raises:
+        DataError: if the text is too long, or the disk too small.
+    """
+    if len(text) >= LONGEST:
+        raise DataError(f"the text has {len(text):,} words; an n-gram model takes fewer than {LONGEST:,}")
+    progress("counting", 0.0)
+    memory = bytes_of(config.memory)
+    scratch = folder / "counting"
+    scratch.mkdir()
+    try:
+        with Workers(usable_cores()) as workers:
+            levels = count_ngrams(
+                text,
+                config.order,
+                scratch,
+                memory=memory,
+                workers=workers,
+                progress=lambda fraction: progress("counting", fraction / 2),
+            )
+            method = make_smoothing(config, text.vocab_size)
+            memory //= 2  # the other half is for what the threads hold
+            linked = link(levels, scratch, continuations=method.uses_continuations, memory=memory, workers=workers)
+            corrections = _corrections(text, config)
+            tables = Tables(folder, text.vocab_size)
+            smoother = Smoother(method, linked, tables, _thresholds(config), scratch, memory=memory, workers=workers)
+            parameters = []
+            for n in range(1, config.order + 1):
+                parameters.append(smoother.smooth(n, text.vocab_size, *corrections[n - 1 : n]))
+                progress(f"order {n}", 0.5 + 0.5 * n / config.order)
+    finally:
+        shutil.rmtree(scratch)
+    storage.write_record(folder, _settings(text, config, parameters), tables.finish())
+
+
+def _thresholds(config: NgramConfig) -> list[int]:
+    """For each order the count up to which n-grams are pruned; the last that is given goes on."""
+    given = list(config.prune) or [0]
+    return [given[min(n, len(given) - 1)] for n in range(config.order)]
+
+
+def _settings(text: TrainingText, config: NgramConfig, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `ngram.json` says of the model."""
+    settings: dict[str, Any] = {
+        "order": config.order,
+        "vocab_size": text.vocab_size,
+        "eos_id": text.eos_id,
+        "smoothing": config.smoothing,
+        "unknown": config.unknown,
+        "prune": list(config.prune),
+    }
+    if config.smoothing == "add-k":
+        settings["add_k"] = config.add_k
+    if fallbacks := [str(n) for n, one in enumerate(parameters, start=1) if one.get("is_fallback")]:
+        used = ", ".join(f"{discount:g}" for discount in parameters[int(fallbacks[0]) - 1]["discounts"])
+        logger.warning(
+            "discounts of order %s cannot be estimated from so small or regular a text; %s are used instead",
+            ", ".join(fallbacks),
+            used,
+        )
+    if any("discounts" in one for one in parameters):
+        settings["discounts"] = [one["discounts"] for one in parameters]
+    return settings
+
+
+def _corrections(text: TrainingText, config: NgramConfig) -> list[tuple[int, int]]:
+    if config.smoothing != "modified-kneser-ney" or config.unknown == "mass":
+        return []
+    return list(lmplz_corrections(text, config.order))
