@@ -83,6 +83,7 @@ class Run:
             "components": _components(config, dataset, registry),
             "dataset": {"path": str(dataset.path.absolute()), "key": dataset.key, "fingerprint": dataset.fingerprint},
             "result": {},
+            **_imported(config),
         }
         # Whoever still trains the run that is replaced would go on writing into the new one.
         with _locked(path) if is_run else contextlib.nullcontext(), atomic_folder(path, replace=is_run) as scratch:
@@ -181,6 +182,8 @@ class Run:
         hint = "`--force` starts over, `-o` names another folder"
         if dataset.key != self.record["dataset"]["key"]:
             raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
+        if self.record.get("imported") != _imported(config).get("imported"):
+            raise ConfigError(f"{self.path} was begun with another content of the file that is imported", hint)
         now = _flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
         before = _flat({name: section for name, section in self._resolved().items() if name in COMPARED})
         for key in [*now, *before]:
@@ -256,6 +259,21 @@ def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list
     return records
 
 
+def is_imported(config: RunConfig) -> bool:
+    """Whether the model is read from a file; see `lmtool.api.ImportedModel`."""
+    return "imported" in config.model.found.component.capabilities
+
+
+def _imported(config: RunConfig) -> dict[str, Any]:
+    """The entry of a run that says which file was imported, and what it held."""
+    from lmtool.data.reading import digest_of_file
+
+    if not is_imported(config):
+        return {}
+    file = str(getattr(config.model.config, "file"))  # noqa: B009 - what such a model's settings have
+    return {"imported": {"file": file, "sha256": digest_of_file(Path(file))}}
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     makes_one = "`lmtool train -o RUN` makes one"
     return read_record(path / RECORD, "run", version=FORMAT_VERSION, check=_check_record, makes_one=makes_one)
@@ -281,4 +299,4 @@ def _shown(value: Any) -> str:
     return "unset" if value is None else repr(value)
 
 
-__all__ = ["RECORD", "Run"]
+__all__ = ["RECORD", "Run", "is_imported"]

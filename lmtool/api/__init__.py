@@ -13,7 +13,7 @@ from __future__ import annotations
 from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
 from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
 from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task
-from lmtool.api.models import Backbone, ExportableModel, FittedModel, HiddenStateModel, LanguageModel
+from lmtool.api.models import Backbone, ExportableModel, FittedModel, HiddenStateModel, ImportedModel, LanguageModel
 from lmtool.api.text import Reader, Record, Tokenizer
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ExportableModel",
     "FittedModel",
     "HiddenStateModel",
+    "ImportedModel",
     "LanguageModel",
     "Metric",
     "Optimizer",

@@ -32,7 +32,7 @@ class Component:
     config: str | None = None
     """`"package.module:Class"`, a subclass of `lmtool.config.Config` in a module that imports nothing heavy."""
     capabilities: frozenset[str] = frozenset()
-    """What the target can do. Models: `backbone` or `fitted`; `causal`, `stateful`."""
+    """What the target can do. Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`."""
     api: int = API_VERSION
     """The version of the kind's protocol that the target follows."""
     version: int = 1

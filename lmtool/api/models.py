@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import numpy as np
@@ -100,6 +100,17 @@ class FittedModel(Protocol):
 
     def load(self, folder: Path) -> LanguageModel:
         """What `LanguageModel.save` wrote. Raises DataError if it is damaged."""
+        ...
+
+
+class ImportedModel(FittedModel, Protocol):
+    """A fitted model that is read from a file, its setting `file`; capability `imported`.
+
+    `fit` may be given a dataset without text: only its tokenizer counts. The file's sha256 is kept in the run.
+    """
+
+    def vocabulary(self) -> Iterable[str]:
+        """Every word of the file. Where there is no dataset, a tokenizer learns these, each as a line."""
         ...
 
 

@@ -137,7 +137,8 @@ def _default_split(dataset: Dataset) -> str:
     for name in ("test", "valid"):
         if name in dataset.split_names:
             return name
-    names = ", ".join(dataset.split_names)
+    if not (names := ", ".join(dataset.split_names)):
+        raise DataError(f"{dataset.path} has a vocabulary and no text", "`--on FILE` evaluates on a text")
     raise DataError(f"{dataset.path} has neither a test nor a valid split, only {names}", f"`--on {names}` takes that")
 
 

@@ -11,7 +11,7 @@ from lmtool.config import choose_inline
 from lmtool.errors import ConfigError, DataError
 from lmtool.evaluation import cut, predictions
 from lmtool.jax_setup import prepare_jax
-from lmtool.run import RECORD, Run
+from lmtool.run import RECORD, Run, is_imported
 from lmtool.training.loop import MAX_LOSS
 from lmtool.training.metrics_log import MetricsLog
 
@@ -81,7 +81,8 @@ def train(
 
 
 def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: Registry, *, force: bool) -> Run:
-    dataset.split("train")
+    if not is_imported(config):
+        dataset.split("train")
     if not force and (path / RECORD).is_file():
         run = Run.open(path, registry)
         run.check_unchanged(config, dataset)

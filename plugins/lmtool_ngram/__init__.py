@@ -23,3 +23,10 @@ def lmtool_register_models() -> Iterable[Component]:
         summary="n-gram model, orders 1 to 10, interpolated modified Kneser-Ney smoothing (as KenLM's lmplz)",
         capabilities=frozenset({"fitted", "causal"}),
     )
+    yield Component(
+        name="arpa",
+        target="lmtool_ngram.arpa_import:Arpa",
+        config="lmtool_ngram.arpa_config:ArpaConfig",
+        summary="n-gram model of another tool (KenLM, SRILM, …), read from an ARPA file",
+        capabilities=frozenset({"fitted", "causal", "imported"}),
+    )
