@@ -43,6 +43,8 @@ class NeuralCacheConfig(Config):
     )
 
 
+MODES = ("linear", "log-linear")
+
 CacheConfig = Annotated[UnigramCacheConfig | NeuralCacheConfig, Field(discriminator="kind")]
 
 
@@ -50,13 +52,23 @@ class MixtureConfig(Config):
     """A mixture of trained runs of one tokenizer, and of caches that follow the text that is read."""
 
     runs: list[str] = Field(min_length=1, description="run folders, the parts; they are copied into this run")
+    mode: Literal["linear", "log-linear"] = Field(
+        "linear",
+        description="`linear`: probabilities are weighted and added; `log-linear`: their logarithms are, and the sum "
+        "over the vocabulary is made one again, which costs a distribution for each token that is scored",
+    )
     caches: list[CacheConfig] = Field(
         [],
         description="further parts: tables with `kind`, `unigram` or `neural`, and settings; a setting with several "
         "values is chosen on the `valid` split",
     )
     weights: list[float] = Field(
-        [], description="one a part, runs first, summing to one; tuned on the `valid` split by EM if left out"
+        [],
+        description="one a part, runs first, summing to one (log-linear: any numbers); tuned on the `valid` split if "
+        "left out",
+    )
+    tuning_tokens: int = Field(
+        2000, ge=1, description="`log-linear`: tokens of the `valid` split, evenly spaced, that weights are tuned on"
     )
     batch_size: int = Field(
         1, ge=1, description="contiguous pieces of the `valid` split that are read side by side while tuning"

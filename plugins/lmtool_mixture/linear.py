@@ -24,6 +24,8 @@ class LinearMixture:
         weights: One a part, summing to one; those of the models have a sum above zero.
     """
 
+    mode = "linear"
+
     def __init__(self, parts: Parts, weights: Sequence[float]) -> None:
         self.parts, self.ensemble = parts, parts.ensemble
         self.weights = tuple(map(float, weights))
@@ -51,7 +53,7 @@ class LinearMixture:
 
     def save(self, folder: Path) -> None:
         """A folder for each part, and `mixture.json`; see `lmtool_mixture.parts`."""
-        self.parts.save(folder, weights=self.weights)
+        self.parts.save(folder, mode=self.mode, weights=self.weights)
 
 
 def mix(log_probs: np.ndarray, log_weights: np.ndarray) -> np.ndarray:

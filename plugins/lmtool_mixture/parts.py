@@ -1,7 +1,7 @@
 """The parts of a mixture: opened as runs, kept in the mixture's own folder, opened again from there.
 
 MODEL/
-  mixture.json      format version, weights, the parts in order
+  mixture.json      format version, mode, weights, the parts in order, runs first
   part-0/ …         a run without checkpoints: run.json, config.toml, model/
 """
 
@@ -17,7 +17,7 @@ from lmtool.errors import ConfigError, DataError
 from lmtool.run import RECORD as RUN_RECORD
 from lmtool.run import Run
 from lmtool_mixture.caches import NeuralCache, UnigramCache
-from lmtool_mixture.config import NeuralCacheConfig, UnigramCacheConfig
+from lmtool_mixture.config import MODES, NeuralCacheConfig, UnigramCacheConfig
 from lmtool_mixture.ensemble import Ensemble, Listener
 
 if TYPE_CHECKING:
@@ -79,11 +79,12 @@ class Parts:
         names = [part.name for part in self.runs]
         return Listener(NeuralCache(_one(settings.window), _one(settings.theta)), names.index(settings.run))
 
-    def save(self, folder: Path, *, weights: Sequence[float]) -> None:
+    def save(self, folder: Path, *, mode: str, weights: Sequence[float]) -> None:
         for number, part in enumerate(self.runs):
             part.save(folder / f"part-{number}")
         record = {
             "format": FORMAT,
+            "mode": mode,
             "runs": [part.name for part in self.runs],
             "caches": [cache.model_dump(exclude_none=True) for cache in self.caches],
             "weights": list(weights),
@@ -146,6 +147,8 @@ def _read_record(path: Path) -> dict[str, Any]:
             raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
         caches = [_KINDS[one["kind"]].model_validate(one) for one in record["caches"]]
         weights = [float(weight) for weight in record["weights"]]
+        if record["mode"] not in MODES or len(weights) != len(record["runs"]) + len(caches):
+            raise ValueError("what it says does not go together")
         return {**record, "runs": [str(name) for name in record["runs"]], "caches": caches, "weights": weights}
     except OSError as error:
         raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None

@@ -229,9 +229,13 @@ def test_the_run_says_what_it_mixes_and_how(corpus, tmp_path):
     assert str(run) == str(tmp_path / "mix")
 
 
-@pytest.mark.parametrize("damage", ["{}", "[", '{"format": 9, "runs": [], "weights": []}'])
-def test_a_damaged_record_is_named(corpus, tmp_path, damage):
-    (tmp_path / "mixture.json").write_text(damage)
+@pytest.mark.parametrize(
+    "damage",
+    [{}, {"format": 9}, {"mode": "other"}, {"weights": [0.5, 0.5]}, {"caches": [{"kind": "unigram", "window": 0}]}],
+)
+def test_a_damaged_record_is_named(tmp_path, damage):
+    right = {"format": 1, "mode": "linear", "runs": ["a"], "caches": [], "weights": [1.0]}
+    (tmp_path / "mixture.json").write_text(json.dumps({**right, **damage} if damage else []))
 
     with pytest.raises(DataError, match=r"mixture\.json"):
         Mixture(MixtureConfig(runs=["a"])).load(tmp_path)

@@ -18,6 +18,8 @@ MIXTURES = {
         ],
         "weights": [0.4, 0.2, 0.2, 0.2],
     },
+    "log-linear": {"runs": ["trigram", "lstm"], "mode": "log-linear", "weights": [0.6, 0.3]},
+    "tuned-log-linear": {"runs": ["trigram", "unigram"], "mode": "log-linear", "tuning_tokens": 50},
     "tuned-caches": {"runs": ["trigram"], "caches": [{"kind": "unigram", "window": [5, 100]}]},
 }
 
