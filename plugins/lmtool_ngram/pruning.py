@@ -190,7 +190,7 @@ def _backoffs(
                 for one in (log_probs, log_lower)
             )
             new = np.divide(unseen, lower_unseen, out=np.ones(len(unseen)), where=lower_unseen > 0)
-            backoffs[part.contexts] = np.log(np.where(part.sums(stays) > 0, new, 1))
+            backoffs[part.contexts] = np.log(new)
             if len(here):
                 here[part.ngrams] = np.where(stays, log_probs, part.spread(backoffs[part.contexts]) + log_lower)
         yield backoffs

@@ -204,7 +204,7 @@ class EntropyPruned:
     """
 
     def __init__(self, model, threshold):
-        self.model, self.order = model, model.order
+        self.model, self.order, self.eos_id = model, model.order, model.eos_id
         self.continuations = defaultdict(list)
         for ngram in model.ngrams():
             self.continuations[ngram[:-1]].append(ngram)
@@ -235,7 +235,7 @@ class EntropyPruned:
     def _marginal(self, context):
         """How often the model itself comes to a context; a line starts as often as one ends."""
         if context == (BOS,):
-            return self.model.prob(self.model.eos_id, ())
+            return self.model.prob(self.eos_id, ())
         return self.model.prob(context[-1], context[:-1]) * (self._marginal(context[:-1]) if len(context) > 1 else 1)
 
     def backoff(self, context):
