@@ -78,13 +78,12 @@ class Compiled:
 
     def _object_code(self) -> bytes:
         file: Path = cache_folder() / "compiled" / f"{self._name}.o"
-        try:
-            return file.read_bytes()
-        except OSError:
-            code = self._compile()
+        if (code := _read_checked(file)) is not None:
+            return code
+        code = self._compile()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, code)
+            write_atomic(file, hashlib.sha256(code).digest() + code)
         except (OSError, DataError):
             pass  # a cache that cannot be written is none
         return code
@@ -107,6 +106,16 @@ class Compiled:
         _check_stands_alone(self.__name__, code)
         object_code: bytes = _target_machine().emit_object(llvm.parse_assembly(code))
         return object_code
+
+
+def _read_checked(file: Path) -> bytes | None:
+    """Object code behind its sha256; None if there is none or it is damaged, which would end the process."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    size = hashlib.sha256().digest_size
+    return data[size:] if hashlib.sha256(data[size:]).digest() == data[:size] else None
 
 
 def _check_stands_alone(name: str, code: str) -> None:
