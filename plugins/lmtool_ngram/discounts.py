@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Discounts = tuple[float, float, float]
 
@@ -69,28 +65,3 @@ def discount(counts: np.ndarray, discounts: Discounts) -> np.ndarray:
     """float64, what is taken from each count: nothing from 0, D1 from 1, D2 from 2, D3+ from more."""
     taken: np.ndarray = np.array([0.0, *discounts])[np.minimum(counts, 3)]
     return taken
-
-
-def lmplz_corrections(text: np.ndarray, order: int, eos_id: int) -> Iterator[tuple[int, int]]:
-    """For each order below the highest, one n-gram that `lmplz` counts differently: (adjusted count, the one it takes).
-
-    `lmplz` forms its counts of counts while it reads the n-grams sorted from their last word to their first, words
-    numbered as they appear in the text, and takes the plain count of the very last one instead of the adjusted count.
-    On a large vocabulary this moves a discount in the fourth digit; whoever compares models wants it moved alike.
-
-    Args:
-        text: int [N], `eos_id` before the first line and after each.
-        order: The highest n.
-        eos_id: As context the start of a line.
-    """
-    appears = np.full(int(text.max()) + 1, -1, dtype=np.int64)
-    appears[text[:0:-1]] = np.arange(len(text) - 1, 0, -1)
-    appears[eos_id] = 0  # the end of a line is numbered before all words
-    ends = np.flatnonzero(text[1:] == appears.argmax()) + 1
-    for n in range(1, order):
-        before = text[ends - n]
-        yield len(np.unique(before)), len(ends)
-        last = before[appears[before].argmax()]
-        if last == eos_id:  # an n-gram that starts a line has its plain count anyway, and so has what it ends
-            return
-        ends = ends[before == last]
