@@ -4,8 +4,9 @@
     link       each n-gram to itself without its first word                     suffixes
     smooth     counts to probabilities, from the unigrams up                    smoother, smoothing
 
-Between the steps everything lies in files of the folder, which are read piece by piece. What must be looked up at random
-is held in memory for as large a range as the setting `memory` allows, and the files are read once a range.
+Between the steps everything lies in files of the folder, which are read piece by piece. What must be looked up at
+random is held in memory for as large a range as the setting `memory` allows, and the files are read once a range.
+Pruning by entropy comes last, on the finished tables.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from lmtool_ngram import storage
 from lmtool_ngram.config import bytes_of
 from lmtool_ngram.counting import count_ngrams
 from lmtool_ngram.lmplz import lmplz_corrections
+from lmtool_ngram.pruning import prune_by_entropy
 from lmtool_ngram.smoother import Smoother, Tables
 from lmtool_ngram.smoothing import make_smoothing
 from lmtool_ngram.suffixes import link
@@ -48,7 +50,7 @@ def estimate_levels(
 
     Args:
         ids: int [N], each line ended by `eos_id`.
-        config: All but `quantize` is heeded.
+        config: How.
         vocab_size: V.
         eos_id: Ends each line.
         unk_id: The unknown word, if there is one.
@@ -87,10 +89,27 @@ def estimate(
     """
     if len(text) >= LONGEST:
         raise DataError(f"the text has {len(text):,} words; an n-gram model takes fewer than {LONGEST:,}")
+    if not config.prune_entropy:
+        _count_and_smooth(text, config, folder, progress)
+        return
+    whole = folder / "whole"
+    whole.mkdir()
+    try:
+        _count_and_smooth(text, config, whole, progress)
+        levels, record = storage.load(whole)
+        settings = {**storage.settings_of(record), "prune_entropy": config.prune_entropy}
+        storage.save(folder, prune_by_entropy(levels, config.prune_entropy), settings)
+    finally:
+        shutil.rmtree(whole)
+
+
+def _count_and_smooth(
+    text: TrainingText, config: NgramConfig, folder: Path, progress: Callable[[str, float], None]
+) -> None:
     progress("counting", 0.0)
-    memory = bytes_of(config.memory)
     scratch = folder / "counting"
     scratch.mkdir()
+    memory = bytes_of(config.memory)
     try:
         with Workers(usable_cores()) as workers:
             levels = count_ngrams(
@@ -99,18 +118,19 @@ def estimate(
                 scratch,
                 memory=memory,
                 workers=workers,
-                progress=lambda fraction: progress("counting", fraction / 2),
+                progress=lambda fraction: progress("counting", 0.4 * fraction),
             )
             method = make_smoothing(config, text.vocab_size)
             memory //= 2  # the other half is for what the threads hold
             linked = link(levels, scratch, continuations=method.uses_continuations, memory=memory, workers=workers)
+            progress("linking", 0.6)
             corrections = _corrections(text, config)
             tables = Tables(folder, text.vocab_size)
             smoother = Smoother(method, linked, tables, _thresholds(config), scratch, memory=memory, workers=workers)
             parameters = []
             for n in range(1, config.order + 1):
                 parameters.append(smoother.smooth(n, text.vocab_size, *corrections[n - 1 : n]))
-                progress(f"order {n}", 0.5 + 0.5 * n / config.order)
+                progress(f"order {n}", 0.6 + 0.4 * n / config.order)
     finally:
         shutil.rmtree(scratch)
     storage.write_record(folder, _settings(text, config, parameters), tables.finish())
