@@ -95,6 +95,10 @@ class FittedModel(Protocol):
             progress: Called with a phase's name and the fraction of the whole work done, 0 to 1.
             scratch: An empty folder where the run is kept, for what is too large for memory. The model may go on using
                 files in it until the run is closed; then it is removed.
+
+        Returns:
+            The model. What else is worth knowing of it may stand in an attribute `facts`, a dict of JSON values with
+            names of its own: the run notes it beside its figures.
         """
         ...
 

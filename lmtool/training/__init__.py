@@ -102,7 +102,7 @@ def _finish_fitted(config: RunConfig, dataset: Dataset, run: Run, model: Languag
     """Note how good a fitted model is."""
     log = MetricsLog(run.path / "metrics.jsonl")
     log.truncate(0)
-    result: dict[str, Any] = {"step": 0}
+    result: dict[str, Any] = {"step": 0, **getattr(model, "facts", {})}
     if validate := _validation(dataset, config.training.batch_size):
         nats = validate(model, lambda fraction: report("validating", fraction))
         if not nats < MAX_LOSS:

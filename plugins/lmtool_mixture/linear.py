@@ -32,6 +32,7 @@ class LinearMixture:
         self.vocab_size = self.ensemble.vocab_size
         self.stateful = self.ensemble.stateful
         self.adapts = self.ensemble.adapts
+        self.facts = {"parts": parts.weighted(self.weights)}
         of_models = np.where(np.arange(self.ensemble.size) < len(self.ensemble.models), self.weights, 0.0)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(np.asarray(self.weights))

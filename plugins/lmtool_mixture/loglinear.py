@@ -35,6 +35,7 @@ class LogLinearMixture:
         self.vocab_size = self.ensemble.vocab_size
         self.stateful = self.ensemble.stateful
         self.adapts = self.ensemble.adapts
+        self.facts = {"parts": parts.weighted(self.weights)}
 
     def initial_state(self, batch_size: int) -> State:
         return self.ensemble.initial_state(batch_size)

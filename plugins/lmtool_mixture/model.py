@@ -31,9 +31,7 @@ class Mixture:
     def __init__(self, config: MixtureConfig) -> None:
         self.config = config
 
-    def fit(
-        self, dataset: Dataset, *, progress: Callable[[str, float], None], scratch: Path | None = None
-    ) -> LanguageModel:
+    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None], scratch: Path) -> LanguageModel:
         """Open the runs; tune weights and caches on the `valid` split, as far as the config leaves them open.
 
         Raises:

@@ -79,6 +79,14 @@ class Parts:
         names = [part.name for part in self.runs]
         return Listener(NeuralCache(_one(settings.window), _one(settings.theta)), names.index(settings.run))
 
+    def weighted(self, weights: Sequence[float]) -> list[dict[str, Any]]:
+        """Each part with its weight, for people and programs."""
+        named = [{"run": part.name} for part in self.runs]
+        named += [
+            {"cache": cache.kind, **cache.model_dump(exclude={"kind"}, exclude_none=True)} for cache in self.caches
+        ]
+        return [{**one, "weight": weight} for one, weight in zip(named, weights, strict=True)]
+
     def save(self, folder: Path, *, mode: str, weights: Sequence[float]) -> None:
         for number, part in enumerate(self.runs):
             part.save(folder / f"part-{number}")

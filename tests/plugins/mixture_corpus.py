@@ -46,6 +46,11 @@ class Corpus:
         train(config, self.dataset, path, self.registry, stop=StopRequest())
         return str(path)
 
+    def fit(self, fitted):
+        """The model that a `FittedModel` makes of the dataset."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+            return fitted.fit(self.dataset, progress=lambda phase, fraction: None, scratch=Path(scratch))
+
     def model(self, run: str):
         return Run.open(run).language_model()
 

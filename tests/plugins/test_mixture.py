@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool.errors import ConfigError, DataError
+from lmtool.run import Run
 from lmtool_mixture import em
 from lmtool_mixture.config import MixtureConfig
 from lmtool_mixture.ensemble import Ensemble
@@ -25,7 +26,7 @@ def corpus():
 
 
 def fit(corpus, **config):
-    return Mixture(MixtureConfig(**config)).fit(corpus.dataset, progress=lambda phase, fraction: None)
+    return corpus.fit(Mixture(MixtureConfig(**config)))
 
 
 def score(model, ids):
@@ -221,12 +222,17 @@ def test_a_mixture_needs_none_of_the_runs_that_it_was_made_of(corpus, tmp_path):
 
 
 def test_the_run_says_what_it_mixes_and_how(corpus, tmp_path):
-    run = corpus.train(tmp_path / "mix", "mixture", f'model.runs=["{corpus.run("trigram")}"]', "model.weights=[1.0]")
+    trigram = corpus.run("trigram")
+    settings = [f'model.runs=["{trigram}"]', 'model.caches=[{kind="unigram",window=5}]', "model.weights=[0.75,0.25]"]
+    run = corpus.train(tmp_path / "mix", "mixture", *settings)
 
-    record = json.loads((tmp_path / "mix" / "model" / "mixture.json").read_text())
-    assert record["weights"] == [1.0]
-    assert record["runs"] == [corpus.run("trigram")]
-    assert str(run) == str(tmp_path / "mix")
+    result = Run.open(run).result
+
+    assert result["parts"] == [
+        {"run": trigram, "weight": 0.75},
+        {"cache": "unigram", "window": 5, "weight": 0.25},
+    ]
+    assert result["valid_token_perplexity"] > 1
 
 
 @pytest.mark.parametrize(

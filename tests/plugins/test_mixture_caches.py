@@ -26,7 +26,7 @@ def corpus():
 
 
 def fit(corpus, **config):
-    return Mixture(MixtureConfig(**config)).fit(corpus.dataset, progress=lambda phase, fraction: None)
+    return corpus.fit(Mixture(MixtureConfig(**config)))
 
 
 def score(model, ids):

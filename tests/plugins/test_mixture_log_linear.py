@@ -23,7 +23,7 @@ def corpus():
 
 def fit(corpus, *runs, **config):
     config = MixtureConfig(runs=[corpus.run(run) for run in runs], mode="log-linear", **config)
-    return Mixture(config).fit(corpus.dataset, progress=lambda phase, fraction: None)
+    return corpus.fit(Mixture(config))
 
 
 def score(model, ids):
