@@ -201,9 +201,11 @@ class EntropyPruned:
     Args:
         model: Its unigrams all stay.
         threshold: An n-gram goes whose loss raises the model's own perplexity by less than this share.
+        in_text: A context is as likely as it is frequent in the text; else as its words are in the model.
     """
 
-    def __init__(self, model, threshold):
+    def __init__(self, model, threshold, *, in_text=True):
+        self.in_text = in_text
         self.model, self.order, self.eos_id = model, model.order, model.eos_id
         self.continuations = defaultdict(list)
         for ngram in model.ngrams():
@@ -233,7 +235,10 @@ class EntropyPruned:
         return self._marginal(context) * divergence
 
     def _marginal(self, context):
-        """How often the model itself comes to a context; a line starts as often as one ends."""
+        """How often there is a context; a line starts as often as one ends."""
+        if self.in_text:
+            ngram = (self.eos_id,) if context == (BOS,) else context
+            return self.model.counts[len(context)][ngram] / sum(self.model.counts[1].values())
         if context == (BOS,):
             return self.model.prob(self.eos_id, ())
         return self.model.prob(context[-1], context[:-1]) * (self._marginal(context[:-1]) if len(context) > 1 else 1)

@@ -148,16 +148,30 @@ def test_the_reference_sums_to_exactly_one(smoothing, lines, order, prune, unkno
         assert sum(reference.exact_prob(word, context) for word in range(V)) == 1
 
 
+def log_marginals_of(model):
+    """How often each n-gram is a context: a line starts as often as one ends."""
+    names, total = ngrams_of(levels_of(model), EOS), sum(model.counts[1].values())
+    counts = [[max(model.counts[len(g)][g], 1) for g in order] for order in names[:-1]]
+    return [np.log(np.array(order) / total).astype(np.float32) for order in counts]
+
+
 @pytest.mark.parametrize("smoothing", WAYS)
-@given(corpora, st.integers(1, 4), st.sampled_from([1e-4, 3e-3, 0.02, 0.1]), st.sampled_from([[], [0, 0, 1]]))
-@example(SATURATED, 3, 0.01, [])
+@given(
+    corpora,
+    st.integers(1, 4),
+    st.sampled_from([1e-4, 3e-3, 0.02, 0.1]),
+    st.sampled_from([[], [0, 0, 1]]),
+    st.booleans(),
+)
+@example(SATURATED, 3, 0.01, [], False)
 @settings(max_examples=25, deadline=None)
-def test_entropy_pruning_equals_the_formulas(smoothing, lines, order, threshold, prune):
+def test_entropy_pruning_equals_the_formulas(smoothing, lines, order, threshold, prune, in_text):
     reference = Reference(lines, order, V, EOS, smoothing=smoothing, prune=prune)
-    expected = EntropyPruned(reference, threshold)
+    expected = EntropyPruned(reference, threshold, in_text=in_text)
     assume(all(abs(rise - threshold) > 1e-6 for rise in expected.rises.values()))  # rounding decides nothing
 
-    levels = prune_by_entropy(levels_of(reference), threshold)
+    log_marginals = log_marginals_of(reference) if in_text else []
+    levels = prune_by_entropy(levels_of(reference), threshold, log_marginals)
 
     assert_equal(levels, expected, rel=1e-3)  # what 32-bit probabilities leave of one may be small
     assert_distributions(levels)
