@@ -66,6 +66,18 @@ class ArrayFile:
 REPAIR = "run the same `lmtool tokenize` again with --force"
 
 
+LARGE = 1 << 16
+"""Ids that are read from the file at once instead of through its map, whose pages would stay in the process."""
+
+
+def _slice(shard: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """`shard[start:stop]`."""
+    if not isinstance(shard, np.memmap) or stop - start < LARGE:
+        return shard[start:stop]
+    assert shard.filename
+    return np.fromfile(shard.filename, shard.dtype, stop - start, offset=shard.offset + start * shard.itemsize)
+
+
 class Split:
     """The ids of one part of a dataset: a single stream, each line ended by `eos_id`."""
 
@@ -137,7 +149,7 @@ class Split:
         for shard, begin in zip(self._arrays, self._starts, strict=False):
             low, high = max(start, begin), min(stop, begin + len(shard))
             if low < high:
-                out[low - start : high - start] = shard[low - begin : high - begin]
+                out[low - start : high - start] = _slice(shard, int(low - begin), int(high - begin))
         return out
 
     @cached_property

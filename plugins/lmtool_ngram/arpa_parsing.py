@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -64,7 +63,7 @@ class ArpaFile:
         self.name = name
         self.line = 0
         """The number of the last line that was read."""
-        self._chunks: Iterator[bytes] = chain(read_chunks(name, CHUNK), [b"\n"])  # the last line may have no end
+        self._chunks = read_chunks(name, CHUNK)
         self._buffer, self._at, self._whole = b"", 0, 0
         self.counts = self._read_counts()
         """How many n-grams the file says it has, by order."""
@@ -185,10 +184,11 @@ class ArpaFile:
 
     def _fill(self, wanted: str = "\\end\\") -> None:
         """Read on, up to the end of a line at least."""
-        chunk = next(self._chunks, b"")
+        rest = self._buffer[self._at :]
+        chunk = next(self._chunks, b"\n" if rest else b"")  # the last line may have no end
         if not chunk:
             self.fail(f"the file ends here, before {wanted}")
-        self._buffer, self._at = self._buffer[self._at :] + chunk, 0
+        self._buffer, self._at = rest + chunk, 0
         self._whole = self._buffer.rfind(b"\n") + 1
 
 

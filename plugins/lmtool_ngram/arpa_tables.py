@@ -6,7 +6,7 @@ they are put in with the probability that backing off gives them, which changes 
 
 Where n-grams had to be left out because the vocabulary lacks their words, the back-offs of their contexts are computed
 anew from what is left of the distribution: b(c) = (1 - sum of p(w | c)) / (1 - sum of p(w | c')), where w are the words
-that still follow c, and c' is c without its first word.
+that still follow c, and c' is c without its first word. Where all words follow c, their probabilities are scaled.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _build(
             order.log_backoffs[ranks],
         )
         shortened = _places(built, order.shortened)
-        _renormalise(table, below, suffixes[ranks], shortened, changed if len(built) == 1 else None)
+        changed = _renormalise(table, below, suffixes[ranks], shortened, changed)
         built.append(table)
     return built
 
@@ -140,25 +140,42 @@ def _without_repetitions(order: Order, parents: np.ndarray, ranks: np.ndarray) -
 
 
 def _renormalise(
-    table: Table, below: Table, suffixes: np.ndarray, shortened: np.ndarray, changed: np.ndarray | None
-) -> None:
-    """Give contexts new back-offs where they need them, and inserted n-grams the probability that these give."""
+    table: Table, below: Table, suffixes: np.ndarray, shortened: np.ndarray, changed: np.ndarray
+) -> np.ndarray:
+    """Give contexts new back-offs where they need them, and inserted n-grams the probability that these give.
+
+    Args:
+        table: Of order n.
+        below: Of order n - 1.
+        suffixes: int64 [M], the place in `below` of each n-gram without its first word.
+        shortened: int64 [K], the place in `below` of contexts that lack what they were followed by, or -1.
+        changed: bool [M of `below`], n-grams whose probability is not that of the file.
+
+    Returns:
+        bool [M], n-grams whose probability is not that of the file.
+    """
     lengths = np.diff(table.starts)
     parents = np.repeat(np.arange(len(lengths)), lengths)
+    inserted = np.isnan(table.log_probs)
     needs = np.zeros(len(lengths), dtype=bool)
     needs[shortened[shortened >= 0]] = True
-    if changed is not None:
-        needs[parents[changed[suffixes]]] = True
-    inserted = np.isnan(table.log_probs)
+    needs[parents[changed[suffixes]]] = True
     if needs.any():
         counted = np.flatnonzero(needs[parents] & ~inserted)
         here = np.bincount(parents[counted], np.exp(table.log_probs[counted]), len(lengths))
         lower = np.bincount(parents[counted], np.exp(below.log_probs[suffixes[counted]]), len(lengths))
-        # Where all words follow, nothing is left to be distributed, and no back-off is asked for.
-        needs &= (here < _ALL) & (lower < _ALL)
-        below.log_backoffs[needs] = np.log((1 - here[needs]) / (1 - lower[needs]))
+        followed_by_all = needs & (lower >= _ALL)  # nothing is left that a back-off could go to
+        backed_off = needs & (lower < _ALL) & (here < 1)
+        below.log_backoffs[backed_off] = np.log((1 - here[backed_off]) / (1 - lower[backed_off]))
+        scaled = counted[followed_by_all[parents[counted]]]
+        table.log_probs[scaled] -= np.log(here[parents[scaled]])
+    else:
+        scaled = np.zeros(0, dtype=np.int64)
     backoffs = below.log_backoffs[parents[inserted]]
     table.log_probs[inserted] = backoffs + below.log_probs[suffixes[inserted]]
+    changed = inserted & (needs[parents] | changed[suffixes])
+    changed[scaled] = True
+    return changed
 
 
 def _closed(orders: Sequence[Order]) -> list[Order]:

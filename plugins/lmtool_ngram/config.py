@@ -60,5 +60,5 @@ class NgramConfig(Config):
         0, ge=0, le=16, description="bits of a stored probability or back-off; 0 keeps them exact (32 bits)"
     )
     memory: Annotated[str, AfterValidator(_checked_size)] = Field(
-        "1 GB", description="what training may use beside the interpreter; what does not fit goes to disk"
+        "1 GB", description="what counting may use beside the program itself (about 150 MB); what does not fit goes to disk"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.compiled import compiled
+from lmtool_ngram import spool as spools
 from lmtool_ngram.spool import Spool
 from lmtool_ngram.windows import Chunk, Sorter, Windows, chunks, collect, plan_ranges
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from lmtool_ngram.threads import Workers
     from lmtool_ngram.training_text import TrainingText
 
-BYTES_PER_WINDOW = 12
-"""What sorting needs for each window beside its words: its number twice, and room in the chunks."""
+BYTES_PER_WINDOW = 8
+"""What sorting needs for each window beside its words: its number, twice."""
+OTHER_BYTES = 48 << 20
+"""What blocks of text and chunks that are sorted need, however many windows there are."""
 
 
 @dataclass
@@ -72,11 +75,11 @@ def count_ngrams(
     writers = [_Writer(n, folder, text.vocab_size) for n in range(2, order + 1)]
     children = np.zeros(text.vocab_size, dtype=np.int64)
     if order > 1:
-        at_once = max(1 << 10, memory // (4 * order + BYTES_PER_WINDOW))
-        ranges = plan_ranges(text, order, at_once)
+        room = max(memory // 4, memory - OTHER_BYTES)
+        at_once = max(spools.PIECE, room // (4 * order + BYTES_PER_WINDOW))
         total, done = len(text) + 1, 0
-        for range_ in ranges:
-            windows = collect(text, order, range_, min(at_once, total))
+        for range_ in plan_ranges(text, order, at_once):
+            windows = collect(text, order, range_)
             for runs in _sorted_chunks(windows, text.vocab_size, workers):
                 _append(runs, writers, children)
                 done += runs.num_windows

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.compiled import compiled
+from lmtool_ngram import spool as spools
 from lmtool_ngram.spool import Spool
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def continuation_counts(below: Counts, level_suffixes: Spool, file: Path, *, mem
         memory: Bytes that counts may take.
     """
     adjusted = Spool(file, np.uint32)
-    at_once = max(1024, memory // 8)
+    at_once = max(spools.PIECE, memory // 8)
     for low in range(0, len(below), at_once):
         high = min(low + at_once, len(below))
         counts = np.zeros(high - low, dtype=np.uint32)
@@ -212,7 +213,7 @@ def gather(table: Spool, places: Spool, file: Path, *, memory: int, workers: Wor
         workers: Threads.
     """
     gathered = Spool(file, np.float32)
-    at_once = max(1024, memory // 4)
+    at_once = max(spools.PIECE, memory // 4)
     for low in range(0, len(table), at_once):
         held = table.read(low, min(low + at_once, len(table)))
 

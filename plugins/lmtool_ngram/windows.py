@@ -31,6 +31,8 @@ DIGIT_BITS = 11
 class Range:
     """First words from `low` on, below `high`; if it is one word, second words from `low_second` on. Ids plus one."""
 
+    size: int
+    """Windows in it."""
     low: int
     high: int
     low_second: int = 0
@@ -64,22 +66,22 @@ def plan_ranges(text: TrainingText, order: int, at_once: int) -> list[Range]:
     counts = np.append(text.word_counts, 0)
     counts[text.eos_id] += 1  # before the first line
     ranges = []
-    for low, high in _cut(counts, at_once):
-        if high - low == 1 and counts[low] > at_once and order > 1:
+    for size, low, high in _cut(counts, at_once):
+        if high - low == 1 and size > at_once and order > 1:
             seconds = _second_words(text, low + 1)
-            ranges += [Range(low + 1, low + 2, *piece) for piece in _cut(seconds, at_once)]
+            ranges += [Range(part, low + 1, low + 2, *limits) for part, *limits in _cut(seconds, at_once)]
         else:
-            ranges.append(Range(low + 1, high + 1))
+            ranges.append(Range(size, low + 1, high + 1))
     return ranges
 
 
-def _cut(counts: np.ndarray, at_once: int) -> list[tuple[int, int]]:
-    """Pieces of the range of all indices whose counts sum to at most `at_once`, or of one index."""
+def _cut(counts: np.ndarray, at_once: int) -> list[tuple[int, int, int]]:
+    """Pieces of the range of all indices whose counts sum to at most `at_once`, or of one index: the sum, low, high."""
     ends = np.concatenate([[0], np.cumsum(counts)])
     cuts = [0]
     while cuts[-1] < len(counts):
         cuts.append(max(cuts[-1] + 1, int(np.searchsorted(ends, ends[cuts[-1]] + at_once, side="right")) - 1))
-    return [(low, high) for low, high in pairwise(cuts) if ends[high] > ends[low]]
+    return [(size, low, high) for low, high in pairwise(cuts) if (size := int(ends[high] - ends[low]))]
 
 
 def _second_words(text: TrainingText, first: int) -> np.ndarray:
@@ -90,15 +92,15 @@ def _second_words(text: TrainingText, first: int) -> np.ndarray:
     return counts
 
 
-def collect(text: TrainingText, order: int, range_: Range, at_most: int) -> Windows:
-    """The windows of a range, of which there are `at_most` so many."""
-    rows = np.empty(at_most * order, dtype=np.int32)
+def collect(text: TrainingText, order: int, range_: Range) -> Windows:
+    """The windows of a range."""
+    rows = np.empty(range_.size * order, dtype=np.int32)
     found = 0
     limits = range_.low, range_.high, range_.low_second, range_.high_second
     for words in text.words(order - 1):
         positions = len(words) - (order - 1)
         found = _collect(words, positions, order, text.eos_id + 1, *limits, rows, found)
-    return Windows(rows[: found * order], order)
+    return Windows(rows, order)
 
 
 @compiled("int32[:], int64, int64, int64, int64, int64, int64, int64, int32[:], int64 -> int64")
@@ -128,13 +130,12 @@ def chunks(windows: Windows, vocab_size: int) -> Iterator[Chunk]:
 
 def _split(windows: Windows, rows: np.ndarray, column: int, shared: int, vocab_size: int) -> Iterator[Chunk]:
     """Group rows that are equal in the columns before by one more column, and groups that are too large again."""
-    grouped = np.empty_like(rows)
-    ends = np.zeros(vocab_size + 2, dtype=np.int64)
+    grouped, ends = np.empty_like(rows), np.zeros(vocab_size + 2, dtype=np.int64)
     _group(windows.rows, windows.order, column, rows, len(rows), grouped, ends, vocab_size + 2)
     bounds = np.unique(ends)
-    del ends
+    del rows, ends
     start = 0
-    while start < len(rows):
+    while start < len(grouped):
         stop = int(bounds[np.searchsorted(bounds, start + CHUNK, side="right") - 1])
         if stop > start:
             yield Chunk(grouped[start:stop], shared)
