@@ -59,8 +59,8 @@ class MixtureConfig(Config):
     )
     caches: list[CacheConfig] = Field(
         [],
-        description="further parts: tables with `kind`, `unigram` or `neural`, and settings; a setting with several "
-        "values is chosen on the `valid` split",
+        description='further parts, which follow the text: `{kind = "unigram"}` with `window` and `half_life` in tokens, '
+        '`{kind = "neural", run = RUN}` with `window` and `theta`; of several values the `valid` split chooses',
     )
     weights: list[float] = Field(
         [],

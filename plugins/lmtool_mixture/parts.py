@@ -8,6 +8,7 @@ MODEL/
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from lmtool.errors import ConfigError, DataError
 from lmtool.run import RECORD as RUN_RECORD
 from lmtool.run import Run
 from lmtool_mixture.caches import NeuralCache, UnigramCache
-from lmtool_mixture.config import MODES, NeuralCacheConfig, UnigramCacheConfig
+from lmtool_mixture.config import MODES, NeuralCacheConfig, UnigramCacheConfig, candidates
 from lmtool_mixture.ensemble import Ensemble, Listener
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
 
     CacheSettings = UnigramCacheConfig | NeuralCacheConfig
+
+logger = logging.getLogger("lmtool.mixture")
 
 RECORD = "mixture.json"
 FORMAT = 1
@@ -119,8 +122,11 @@ def open_runs(paths: Sequence[str], caches: Sequence[CacheSettings], dataset: Da
         if isinstance(cache, NeuralCacheConfig) and cache.run not in paths:
             raise ConfigError(f"model.caches: run must be one of model.runs, {', '.join(paths)}, got {cache.run}")
     for path in paths:
-        if Run.open(path).dataset_fingerprint != dataset.fingerprint:
+        run = Run.open(path)
+        if run.dataset_fingerprint != dataset.fingerprint:
             raise _other_tokenizer(path, paths, dataset)
+        if not run.is_finished:
+            logger.warning("%s is not finished; its best model so far is mixed", path)
     parts = Parts(tuple(Part.open(path, path) for path in paths))
     for cache in caches:
         if isinstance(cache, NeuralCacheConfig) and not _has_hidden(parts, cache.run):
@@ -157,6 +163,10 @@ def _read_record(path: Path) -> dict[str, Any]:
         weights = [float(weight) for weight in record["weights"]]
         if record["mode"] not in MODES or len(weights) != len(record["runs"]) + len(caches):
             raise ValueError("what it says does not go together")
+        if any(
+            len(candidates(one)) > 1 or getattr(one, "run", record["runs"][0]) not in record["runs"] for one in caches
+        ):
+            raise ValueError("its caches cannot be made")
         return {**record, "runs": [str(name) for name in record["runs"]], "caches": caches, "weights": weights}
     except OSError as error:
         raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None

@@ -194,6 +194,17 @@ def test_parts_of_other_tokenizers_are_named_with_whom_they_do_not_fit(corpus):
         fit(corpus, runs=[trigram, stranger])
 
 
+def test_a_run_that_is_not_finished_is_mixed_with_a_warning(corpus, tmp_path, caplog):
+    corpus.copy("trigram", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**record, "state": "started"}))
+
+    with caplog.at_level(logging.WARNING):
+        fit(corpus, runs=[str(tmp_path / "run")], weights=[1.0])
+
+    assert "is not finished" in caplog.text
+
+
 def test_without_a_validation_split_weights_must_be_given(corpus, monkeypatch):
     runs = [corpus.run("trigram"), corpus.run("unigram")]
     monkeypatch.setitem(corpus.dataset.record, "splits", {"train": corpus.dataset.record["splits"]["train"]})
@@ -237,7 +248,15 @@ def test_the_run_says_what_it_mixes_and_how(corpus, tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [{}, {"format": 9}, {"mode": "other"}, {"weights": [0.5, 0.5]}, {"caches": [{"kind": "unigram", "window": 0}]}],
+    [
+        {},
+        {"format": 9},
+        {"mode": "other"},
+        {"weights": [0.5, 0.5]},
+        {"caches": [{"kind": "unigram", "window": 0}]},
+        {"weights": [0.5, 0.5], "caches": [{"kind": "unigram", "window": [5, 6]}]},
+        {"weights": [0.5, 0.5], "caches": [{"kind": "neural", "run": "b", "window": 5, "theta": 1.0}]},
+    ],
 )
 def test_a_damaged_record_is_named(tmp_path, damage):
     right = {"format": 1, "mode": "linear", "runs": ["a"], "caches": [], "weights": [1.0]}
