@@ -59,7 +59,7 @@ class MixtureConfig(Config):
     )
     caches: list[CacheConfig] = Field(
         [],
-        description='further parts, which follow the text: `{kind = "unigram"}` with `window` and `half_life` in tokens, '
+        description='caches, further parts: `{kind = "unigram"}` with `window` and `half_life` in tokens, '
         '`{kind = "neural", run = RUN}` with `window` and `theta`; of several values the `valid` split chooses',
     )
     weights: list[float] = Field(
