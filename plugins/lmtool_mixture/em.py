@@ -11,7 +11,6 @@ import numpy as np
 logger = logging.getLogger("lmtool.mixture")
 
 TOLERANCE = 1e-7
-"""Nats per token that the best weights may be better by."""
 MAX_ITERATIONS = 5000
 BLOCK = 1 << 16
 """Tokens that are looked at together."""
@@ -28,7 +27,7 @@ class Tuned(NamedTuple):
     """No weights have a mean log-likelihood that is higher by more than this."""
 
 
-def tune(log_probs: np.ndarray, *, max_iterations: int = MAX_ITERATIONS) -> Tuned:
+def tune(log_probs: np.ndarray, *, tolerance: float = TOLERANCE, max_iterations: int = MAX_ITERATIONS) -> Tuned:
     """The weights under which a linear mixture gives held-out text the highest likelihood.
 
     Each step gives a part the mean share that it had in the probability of a token, w <- w g, where g is the mean of
@@ -37,6 +36,7 @@ def tune(log_probs: np.ndarray, *, max_iterations: int = MAX_ITERATIONS) -> Tune
 
     Args:
         log_probs: float [P, N], nats, what each part gave to each token; may be memory-mapped.
+        tolerance: Nats per token that the best weights may be better by.
         max_iterations: A warning says so if that was not enough.
 
     References: Jelinek & Mercer, "Interpolated estimation of Markov source parameters from sparse data", 1980.
@@ -45,7 +45,7 @@ def tune(log_probs: np.ndarray, *, max_iterations: int = MAX_ITERATIONS) -> Tune
     for _ in range(max_iterations):
         log_likelihood, gains = step(log_probs, weights)
         gap = math.log(max(gains.max(), 1.0))
-        if gap <= TOLERANCE:
+        if gap <= tolerance:
             break
         weights = weights * gains
         weights /= weights.sum()

@@ -62,9 +62,10 @@ class Mixture:
             self.config.tuning_tokens,
             self.config.batch_size,
             scratch,
-            lambda fraction: progress("reading", fraction),
+            lambda fraction: progress("reading", tuning.READING * fraction),
         )
-        return list(map(float, newton.tune(sample, lambda fraction: progress("tuning weights", fraction))))
+        progress("tuning weights", tuning.READING)
+        return list(map(float, newton.tune(sample)))
 
     def load(self, folder: Path) -> LanguageModel:
         """Raises DataError if it is damaged."""

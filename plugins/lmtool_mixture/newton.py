@@ -46,7 +46,7 @@ class Slope(NamedTuple):
     """float64 [P, P], the negative of the second derivatives: the mean covariance of the parts' log-probabilities."""
 
 
-def tune(sample: Sample, progress: Callable[[float], None] = lambda fraction: None) -> np.ndarray:
+def tune(sample: Sample) -> np.ndarray:
     """The weights under which a log-linear mixture gives the sample the highest likelihood, float64 [P].
 
     The log-likelihood is concave in the weights, so Newton's method with a step that is halved until it helps finds
@@ -55,14 +55,13 @@ def tune(sample: Sample, progress: Callable[[float], None] = lambda fraction: No
     parts = sample.log_probs.shape[1]
     weights = np.full(parts, 1 / parts)
     here = slope(sample, weights)
-    for iteration in range(MAX_ITERATIONS):
+    for _ in range(MAX_ITERATIONS):
         # Least squares: parts that say the same have no weights of their own, only a sum.
         step = np.linalg.lstsq(here.curvature, here.gradient, rcond=1e-10)[0]
         gain = float(step @ here.gradient)
         if gain / 2 <= TOLERANCE:
             return weights
         weights, here = _climb(sample, weights, step, here, gain)
-        progress((iteration + 1) / MAX_ITERATIONS)
     logger.warning("log-linear weights had not settled after %d iterations", MAX_ITERATIONS)
     return weights
 

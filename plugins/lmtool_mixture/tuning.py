@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 WINDOW = 256
 """Time steps that the parts read at once."""
+READING = 0.9
+"""The share of the work that reading is."""
+ROUGH = 1e-5
+"""Nats per token; near enough to tell which caches are best."""
 
 
 @dataclass(frozen=True)
@@ -58,25 +62,26 @@ def tune(
     """
     every = plan.runs.with_caches([cache for choices in plan.caches for cache in choices])
     table = part_log_probs(
-        every.ensemble, dataset, plan.batch_size, scratch, lambda fraction: progress("reading", fraction)
+        every.ensemble, dataset, plan.batch_size, scratch, lambda fraction: progress("reading", READING * fraction)
     )
     places = iter(range(len(plan.runs.runs), len(table)))
     numbered = [[(next(places), cache) for cache in choices] for choices in plan.caches]
     combinations = list(product(*numbered))
-    results = []
-    for number, combination in enumerate(combinations):
-        rows = [*range(len(plan.runs.runs)), *(row for row, _ in combination)]
-        results.append(_weigh(table[rows], plan.weights))
-        progress("tuning weights", (number + 1) / len(combinations))
-    best = max(range(len(results)), key=lambda i: results[i][1])
-    return plan.runs.with_caches([cache for _, cache in combinations[best]]), results[best][0]
+    rows = [[*range(len(plan.runs.runs)), *(place for place, _ in one)] for one in combinations]
+    likelihoods = []
+    for number in range(len(combinations)):
+        likelihoods.append(_weigh(table[rows[number]], plan.weights, tolerance=ROUGH)[1])
+        progress("tuning weights", READING + (1 - READING) * (number + 1) / len(combinations))
+    best = int(np.argmax(likelihoods))
+    weights, _ = _weigh(table[rows[best]], plan.weights, tolerance=em.TOLERANCE)
+    return plan.runs.with_caches([cache for _, cache in combinations[best]]), weights
 
 
-def _weigh(log_probs: np.ndarray, given: Sequence[float]) -> tuple[Sequence[float], float]:
+def _weigh(log_probs: np.ndarray, given: Sequence[float], *, tolerance: float) -> tuple[Sequence[float], float]:
     """Weights, and the mean log-likelihood that they give."""
     if given:
         return given, em.step(log_probs, np.asarray(given))[0]
-    tuned = em.tune(log_probs)
+    tuned = em.tune(log_probs, tolerance=tolerance)
     return list(map(float, tuned.weights)), tuned.log_likelihood
 
 
