@@ -178,11 +178,19 @@ def test_the_best_of_the_settings_is_chosen_on_the_validation_split(corpus):
 
 
 def test_settings_are_chosen_for_weights_that_are_given(corpus):
-    model = fit(corpus, runs=[corpus.run("unigram")], weights=[0.9, 0.1],
-                caches=[{"kind": "unigram", "window": [5, 50]}])  # fmt: skip
+    run, windows = corpus.run("unigram"), [1, 5, 50]
+    split = corpus.dataset.split("valid")
+    ids = split.read(0, split.num_tokens)[None]
 
-    assert model.weights == pytest.approx((0.9, 0.1))
-    assert model.parts.caches[0].window in (5, 50)
+    def likelihood(window):
+        cache = UnigramCache(window).score(ids, None, empty(1))[0]
+        return em.step(np.concatenate([score(corpus.model(run), ids), cache]), np.array([0.6, 0.4]))[0]
+
+    model = fit(corpus, runs=[run], weights=[0.6, 0.4], caches=[{"kind": "unigram", "window": windows}])
+
+    assert model.weights == pytest.approx((0.6, 0.4))
+    assert model.parts.caches[0].window == max(windows, key=likelihood)
+    assert len({round(likelihood(window), 3) for window in windows}) == 3
 
 
 def test_every_combination_of_settings_is_a_candidate():
