@@ -177,6 +177,18 @@ def test_entropy_pruning_equals_the_formulas(smoothing, lines, order, threshold,
     assert_distributions(levels)
 
 
+@pytest.mark.parametrize("smoothing", WAYS)
+@given(corpora, st.integers(1, 4), st.sampled_from([1e-3, 0.02]), thresholds, unknowns)
+@settings(max_examples=10, deadline=None)
+def test_all_sums_are_one_after_both_ways_of_pruning(smoothing, lines, order, threshold, prune, unknown):
+    config = NgramConfig(order=order, smoothing=smoothing, prune=prune, prune_entropy=threshold, unknown=unknown)
+    levels, whole = estimated(lines, config), estimated(lines, config.model_copy(update={"prune_entropy": 0.0}))
+
+    assert_distributions(levels)
+    for one, other in zip(ngrams_of(levels, EOS), ngrams_of(whole, EOS), strict=True):
+        assert set(one) <= set(other)
+
+
 @given(corpora, st.integers(2, 4))
 @settings(max_examples=10, deadline=None)
 def test_entropy_pruning_in_pieces_is_the_same(lines, order):
