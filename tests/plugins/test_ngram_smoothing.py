@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import product
 
@@ -191,11 +192,12 @@ def test_all_sums_are_one_after_both_ways_of_pruning(smoothing, lines, order, th
 
 @given(corpora, st.integers(2, 4))
 @settings(max_examples=10, deadline=None)
-def test_entropy_pruning_in_pieces_is_the_same(lines, order):
+def test_entropy_pruning_in_pieces_and_of_many_words_is_the_same(lines, order):
     levels = levels_of(Reference(lines, order, V, EOS))
+    wide = [dataclasses.replace(level, words=level.words.astype(np.int32)) for level in levels]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pruning, "BLOCK", 3)
-        in_pieces = prune_by_entropy(levels, 0.01)
+        in_pieces = prune_by_entropy(wide, 0.01)
 
     for one, other in zip(in_pieces, prune_by_entropy(levels, 0.01), strict=True):
         for name in ("words", "starts", "log_probs", "log_backoffs"):
