@@ -3,8 +3,9 @@
 FOLDER/
   ngram.json                 format version, settings, discounts, type and length of each array
   words-1.npy …              the arrays of `lmtool_ngram.trie.Level`, order by order; memory-mapped when loaded
+  index-2.npy …              see `lmtool_ngram.index`; orders without contexts of many continuations have none
 
-`ngram.json` is written last: a folder without it is no model.
+`ngram.json` is written last: a folder without it is no model. Version 1 had no indexes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from lmtool.errors import DataError
 from lmtool.files import explain_os_errors, write_atomic
+from lmtool_ngram.index import fill, num_slots
 from lmtool_ngram.trie import Level
 
 if TYPE_CHECKING:
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "lmtool-ngram"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORD = "ngram.json"
 ARRAYS = ("words", "starts", "log_probs", "log_backoffs")
+_OWN = ("format", "version", "closed", "arrays")
 REPAIR = "train the model again, or copy the run again from where it came"
 
 
@@ -48,7 +51,7 @@ def save(folder: Path, levels: Sequence[Level], settings: dict[str, Any]) -> Non
             with explain_os_errors(file):
                 np.save(file, array, allow_pickle=False)
             arrays[file.name] = {"dtype": array.dtype.name, "length": len(array)}
-    write_record(folder, settings, arrays)
+    write_record(folder, settings, arrays, closed=all(level.closed for level in levels[1:]))
 
 
 def is_model(folder: Path) -> bool:
@@ -69,31 +72,43 @@ def link(source: Path, folder: Path) -> bool:
     return True
 
 
-def write_record(folder: Path, settings: dict[str, Any], arrays: dict[str, dict[str, Any]]) -> None:
-    """Finish a model whose arrays are written.
+def write_record(
+    folder: Path, settings: dict[str, Any], arrays: dict[str, dict[str, Any]], *, closed: bool = True
+) -> None:
+    """Finish a model whose arrays are written: index them, which takes no more memory however large they are.
 
     Args:
         folder: Of the model.
         settings: As in `save`.
         arrays: `dtype` and `length` of each file.
+        closed: As in `Level`.
+
+    Raises:
+        DataError: if it cannot be written.
     """
-    record = {"format": FORMAT, "version": FORMAT_VERSION, **settings, "arrays": arrays}
+    arrays = dict(arrays)
+    for order in range(2, settings["order"] + 1):
+        if size := _write_index(folder, order, arrays):
+            arrays[f"index-{order}.npy"] = {"dtype": "uint32", "length": size}
+    record = {"format": FORMAT, "version": FORMAT_VERSION, **settings, "closed": closed, "arrays": arrays}
     write_atomic(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def load(folder: Path) -> tuple[list[Level], dict[str, Any]]:
     """Memory-map what `save` wrote: the orders and the settings. Raises DataError if it is missing or damaged."""
     record = _read_record(folder / RECORD)
-    levels = []
+    arrays, levels = record["arrays"], []
     for order in range(1, record["order"] + 1):
-        arrays = (_open(folder / f"{name}-{order}.npy", record["arrays"]) for name in ARRAYS)
-        levels.append(Level(*arrays))
+        opened = {name: _open(folder / f"{name}-{order}.npy", arrays) for name in ARRAYS}
+        if (name := f"index-{order}.npy") in arrays:
+            opened["index"] = _open(folder / name, arrays)
+        levels.append(Level(**opened, closed=bool(record.get("closed", False))))
     return levels, record
 
 
 def settings_of(record: dict[str, Any]) -> dict[str, Any]:
     """What `save` was given, of what `load` gives."""
-    return {key: value for key, value in record.items() if key not in ("format", "version", "arrays")}
+    return {key: value for key, value in record.items() if key not in _OWN}
 
 
 def _read_record(file: Path) -> dict[str, Any]:
@@ -126,3 +141,30 @@ def _open(file: Path, arrays: dict[str, Any]) -> np.ndarray:
         raise DataError(f"{file} is damaged: holds {found}, not {dtype} [{length}]", hint=REPAIR)
     # A plain view: each access through a memmap object costs a microsecond of bookkeeping.
     return np.asarray(array)
+
+
+class _File:
+    """An array in a file, read piece by piece and never mapped: pages of mapped files would count as memory."""
+
+    def __init__(self, file: Path, facts: dict[str, Any]) -> None:
+        self._file, self._dtype, self._length = file, np.dtype(facts["dtype"]), facts["length"]
+        self._offset = file.stat().st_size - self._length * self._dtype.itemsize
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        offset = self._offset + start * self._dtype.itemsize
+        return np.fromfile(self._file, self._dtype, stop - start, offset=offset)
+
+
+def _write_index(folder: Path, order: int, arrays: dict[str, dict[str, Any]]) -> int:
+    """Returns how many slots the index has, 0 if there is none to be written."""
+    words, starts = (_File(folder / name, arrays[name]) for name in (f"words-{order}.npy", f"starts-{order}.npy"))
+    if size := num_slots(starts):
+        file = folder / f"index-{order}.npy"
+        with explain_os_errors(file):
+            slots = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint32, shape=(size,))
+            fill(np.asarray(slots), words, starts)
+            slots.flush()
+    return size

@@ -1,17 +1,20 @@
 """The tables of a back-off n-gram model: a trie of sorted arrays.
 
 The n-grams of order n are sorted by their words. `words` holds the last word of each; those that continue the n-1-gram
-in place i lie in `starts[i]:starts[i + 1]`, their words ascending. Any array may be memory-mapped.
+in place i lie in `starts[i]:starts[i + 1]`, their words ascending. What an n-gram begins with is thus always there. Any
+array may be memory-mapped.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+NO_INDEX = np.zeros(0, dtype=np.uint32)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Level:
     """The n-grams of one order; M of them. At order 1 these are all V words, each in the place of its id."""
 
@@ -23,6 +26,11 @@ class Level:
     """float32 [M], nats: the last word's, given the words before it."""
     log_backoffs: np.ndarray
     """float32 [M], nats: what the order below is weighted with where a longer n-gram is missing; [0] if highest."""
+    index: np.ndarray = field(default_factory=lambda: NO_INDEX)
+    """uint32, see `lmtool_ngram.index`; [0] if there is none: looking up is slower then, and no different."""
+    closed: bool = False
+    """True if each n-gram without its first word is an n-gram, too: looking up may stop where a shorter one is missing.
+    Counting leaves them so; pruning each for itself does not."""
 
     def __len__(self) -> int:
         return len(self.words)

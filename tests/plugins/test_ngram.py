@@ -311,9 +311,9 @@ def test_a_damaged_record_is_an_error(saved, text):
 
 def test_a_newer_format_is_an_error(saved):
     record = json.loads((saved / RECORD).read_text())
-    (saved / RECORD).write_text(json.dumps(record | {"version": 2}))
+    (saved / RECORD).write_text(json.dumps(record | {"version": 99}))
 
-    with pytest.raises(DataError, match="has format version 2; this lmtool reads up to 1"):
+    with pytest.raises(DataError, match="has format version 99; this lmtool reads up to 2"):
         load(saved)
 
 

@@ -1,0 +1,131 @@
+"""Looking up a back-off n-gram model for whole batches.
+
+For each position the places of the n-grams that end there are found order by order: the n-gram in place `i` is a
+continuation of the n-1-gram that ends one position before. Probabilities follow from the places (Katz's recursion):
+
+    log p_n(w | c) = log_probs[cw]  if cw was seen,  else log_backoffs[c] + log p_{n-1}(w | c without its first word)
+
+where a context that was never seen has log_backoffs 0. The end of a line is continued by nothing, so no context
+reaches across it.
+
+Nearly all time goes into waiting for memory, so positions are taken in blocks, each step for the whole block: its reads
+do not depend on each other, and run at once. Where a context has many continuations the index tells the place at one
+read (`lmtool_ngram.index`); a few are searched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool_ngram import lookup_kernels
+from lmtool_ngram.index import SEARCHED, place_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmtool_ngram.trie import Level
+
+NOTHING = -1
+"""Stands for "no word" in a state."""
+BLOCK = 1024
+"""Positions that are looked up side by side; what they need stays in the second-level cache."""
+
+
+class Lookup:
+    """Tables that are ready to be looked up. Nothing in it ever changes: threads may share it.
+
+    Args:
+        levels: Order 1 first.
+
+    Raises:
+        ValueError: if an order has 2^32 n-grams or more.
+    """
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        self.order, self.vocab_size = len(levels), len(levels[0])
+        self._closed = all(level.closed for level in levels[1:])
+        above = levels[1:]
+        words = _Together([level.words for level in levels], levels[0].words.dtype)
+        starts = _Together([_starts(level) for level in levels], np.uint32)
+        probs = _Together([level.log_probs for level in above], np.float32)
+        backoffs = _Together([level.log_backoffs for level in above], np.float32)
+        slots = _Together([level.index for level in above], np.uint32)
+        none = [0] * self.order
+        num_slots, bits = [0, *(len(level.index) for level in above)], [place_bits(len(level)) for level in levels]
+        ways = [words.ways, starts.ways, [0, *probs.ways], [0, *backoffs.ways], [0, *slots.ways], num_slots, bits]
+        self._tables = (
+            np.array([*ways, none, none], dtype=np.int64).ravel(),
+            words.first,
+            starts.first,
+            *(np.ascontiguousarray(one, np.float32) for one in (levels[0].log_probs, levels[0].log_backoffs)),
+            probs.first,
+            backoffs.first,
+            np.zeros(1, np.float32),
+        )
+        self._slots = slots.first
+        self._kept = words, starts, probs, backoffs, slots
+        kind = words.first.dtype.name, probs.first.dtype.name
+        self._match, self._next = lookup_kernels.match(*kind), lookup_kernels.next_probs(*kind)
+
+    def score(self, ids: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log-probability of each token, and the order of the n-gram that gave it.
+
+        Args:
+            ids: int [B, T].
+            context: int [B, order-1], the words before, `NOTHING` where there are none.
+
+        Returns:
+            float64 [B, T], nats, and int8 [B, T].
+
+        Raises:
+            ValueError: if an id is none of the vocabulary.
+        """
+        self._check(ids)
+        batch, width = context.shape
+        # One long row, each text behind its context and that behind a gap, which ends what was before.
+        rows = np.empty((batch, 1 + width + ids.shape[1]), dtype=np.int32)
+        rows[:, 0], rows[:, 1 : 1 + width], rows[:, 1 + width :] = NOTHING, context, ids
+        log_probs, matched = np.empty(rows.shape), np.empty(rows.shape, dtype=np.int8)
+        block = min(BLOCK, max(rows.size, 1))
+        places = np.empty(self.order * (block + 1), dtype=np.int64)
+        queues = np.empty(lookup_kernels.QUEUES * block, dtype=np.int64)
+        settings = rows.size, self.order, block, self._closed, SEARCHED
+        self._match(
+            rows.ravel(), *settings, *self._tables, self._slots, places, queues, log_probs.ravel(), matched.ravel()
+        )
+        return log_probs[:, 1 + width :], matched[:, 1 + width :]
+
+    def next_log_probs(self, context: np.ndarray) -> np.ndarray:
+        """float64 [B, V], nats: the distribution of the token after each context, int [B, order-1]."""
+        batch, width = context.shape
+        out = np.empty((batch, self.vocab_size))
+        words = np.ascontiguousarray(context, dtype=np.int32).ravel()
+        places, backoffs = np.empty(self.order, dtype=np.int64), np.empty(self.order)
+        sizes = batch, width, self.vocab_size, self.order
+        self._next(words, *sizes, *self._tables, places, backoffs, out.ravel())
+        return out
+
+    def _check(self, ids: np.ndarray) -> None:
+        if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
+            raise ValueError(f"`ids` must be at least 0 and below {self.vocab_size}, got {ids.min()} to {ids.max()}")
+
+
+class _Together:
+    """Arrays of one type, wherever they lie: `first`, and how many elements behind its beginning each begins."""
+
+    def __init__(self, arrays: Sequence[np.ndarray], dtype: Any) -> None:
+        self.arrays = [np.ascontiguousarray(one, dtype=dtype) for one in arrays]
+        self.first = self.arrays[0] if self.arrays else np.zeros(1, dtype=dtype)
+        addresses = [one.__array_interface__["data"][0] for one in (self.first, *self.arrays)]
+        self.ways = [(one - addresses[0]) // self.first.itemsize for one in addresses[1:]]
+
+
+def _starts(level: Level) -> np.ndarray:
+    if level.starts.dtype != np.uint32 and len(level) >= 1 << 32:
+        raise ValueError(f"an order has {len(level):,} n-grams; fewer than 2^32 can be looked up")
+    return level.starts.astype(np.uint32, copy=False)
+
+
+__all__ = ["BLOCK", "NOTHING", "Lookup"]
