@@ -22,11 +22,12 @@ import numpy as np
 from lmtool.errors import DataError
 from lmtool_ngram import storage
 from lmtool_ngram.config import bytes_of
-from lmtool_ngram.counting import count_ngrams
+from lmtool_ngram.counting import Counts, count_ngrams
 from lmtool_ngram.lmplz import lmplz_corrections
 from lmtool_ngram.pruning import prune_by_entropy
 from lmtool_ngram.smoother import Smoother, Tables
 from lmtool_ngram.smoothing import make_smoothing
+from lmtool_ngram.spool import Spool
 from lmtool_ngram.suffixes import link
 from lmtool_ngram.threads import Workers, usable_cores
 from lmtool_ngram.training_text import TrainingText
@@ -98,7 +99,8 @@ def estimate(
         _count_and_smooth(text, config, whole, progress)
         levels, record = storage.load(whole)
         settings = {**storage.settings_of(record), "prune_entropy": config.prune_entropy}
-        storage.save(folder, prune_by_entropy(levels, config.prune_entropy), settings)
+        log_marginals = [np.load(whole / f"log_marginals-{n}.npy", mmap_mode="r") for n in range(1, config.order)]
+        storage.save(folder, prune_by_entropy(levels, config.prune_entropy, log_marginals), settings)
     finally:
         shutil.rmtree(whole)
 
@@ -131,9 +133,20 @@ def _count_and_smooth(
             for n in range(1, config.order + 1):
                 parameters.append(smoother.smooth(n, text.vocab_size, *corrections[n - 1 : n]))
                 progress(f"order {n}", 0.6 + 0.4 * n / config.order)
+            if config.prune_entropy:
+                _write_log_marginals(levels[:-1], _thresholds(config), int(text.word_counts.sum()), folder)
     finally:
         shutil.rmtree(scratch)
     storage.write_record(folder, _settings(text, config, parameters), tables.finish())
+
+
+def _write_log_marginals(levels: list[Counts], thresholds: list[int], total: int, folder: Path) -> None:
+    """How often each n-gram that is kept is a context, in nats; a line starts as often as one ends."""
+    for n, (level, threshold) in enumerate(zip(levels, thresholds, strict=False), start=1):
+        with Spool(folder / f"log_marginals-{n}.npy", np.float32) as spool:
+            for _, counts in level.counts.pieces():
+                kept = np.maximum(counts, 1) if n == 1 else counts[counts > threshold]
+                spool.append(np.log(kept / total))
 
 
 def _thresholds(config: NgramConfig) -> list[int]:
