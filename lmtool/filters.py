@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, cast
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from lmtool.data.sources import COMPRESSIONS, STDIN
 from lmtool.data.text import decode, read_blocks
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
 _READ = 1 << 20
 
+Answer = TypeVar("Answer")
+
 
 def incoming_lines(name: str) -> Iterator[list[str]]:
-    """Batches of lines, without their ends: of a file about 1 MB at a time, of stdin whatever is there by now.
+    """The lines of `incoming_text`, without their ends."""
+    for block in incoming_text(name):
+        if block:
+            yield block[:-1].split("\n")
+
+
+def incoming_text(name: str) -> Iterator[str]:
+    """Lines, each with its `\\n`: of a file about 1 MB at a time, of stdin whatever is there by now.
+
+    An empty block says that no more is there for now: who holds answers back gives them before asking for the next.
 
     Line ends are as in every text that lmtool reads: `\\n`, `\\r\\n` or `\\r`.
 
@@ -26,8 +39,35 @@ def incoming_lines(name: str) -> Iterator[list[str]]:
     Raises:
         DataError: if it is missing, binary, damaged, or not UTF-8.
     """
-    for block in _stdin_blocks() if name == STDIN and not _is_compressed() else read_blocks(name):
-        yield block[:-1].split("\n")
+    yield from _stdin_blocks() if name == STDIN and not _is_compressed() else read_blocks(name)
+
+
+def answers(blocks: Iterator[str], answer: Callable[[str], Answer], threads: int) -> Iterator[Answer]:
+    """What becomes of each block, in order, while the next ones are read.
+
+    Args:
+        blocks: From `incoming_text`.
+        answer: What each is given to; if there are `threads`, by several of them at once.
+        threads: 0 to do everything in this one.
+    """
+    if not threads:
+        yield from (answer(block) for block in blocks if block)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    pending: deque[Future[Answer]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for block in blocks:
+                if block:
+                    pending.append(pool.submit(answer, block))
+                while pending and (len(pending) > threads or not block):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for one in pending:
+                one.cancel()
 
 
 def _is_compressed() -> bool:
@@ -52,5 +92,17 @@ def _stdin_blocks() -> Iterator[str]:
             offset += len(block)
             pending = []
         pending.append(rest)
+        if not _more_is_there():
+            yield ""
     if last := b"".join(pending):
         yield decode(last, STDIN, line, offset)
+
+
+def _more_is_there() -> bool:
+    """Whether the next read of stdin comes back at once."""
+    import select
+
+    try:
+        return bool(select.select([_stdin().fileno()], [], [], 0)[0])
+    except (OSError, ValueError):  # no file of the operating system, or a number that `select` does not take
+        return False

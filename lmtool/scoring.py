@@ -1,103 +1,182 @@
-"""Lines of text to what a model gives them, line by line."""
+"""Lines of text to what a model gives them, many lines at once."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool.data.counts import bytes_by_line, chars_by_line, words_by_line
+from lmtool.data.encoding import encode_text
 from lmtool.evaluation import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from lmtool.api import LanguageModel, Tokenizer
     from lmtool.array_types import Stream, StreamLogProbs
 
 WINDOW = 32
-"""Time steps that a model is asked for at once. Few shapes: a neural model compiles each anew."""
+"""Time steps that a stateful model is asked for at once. Few shapes: a neural model compiles each anew."""
+_SHORT = (8, 16)
+"""Windows for lines that are shorter, where there are many."""
 _MANY, _SOME = 64, 8
 """Lines side by side: as few shapes as make neither one line nor a thousand slow."""
 
+QUANTITIES = (
+    "nats",
+    "tokens",
+    "unknown",
+    "words",
+    "chars",
+    "bytes",
+    "token_perplexity",
+    "word_perplexity",
+    "bits_per_byte",
+)
+"""What is known of each line: the attributes of `Scores` that are arrays [L]."""
 
-@dataclass(frozen=True, slots=True)
-class LineScore:
-    """What a model gave to one line, its end included."""
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model gave to L lines, their ends included: arrays with an entry a line, worked out when asked for."""
 
     text: str
+    """The lines, each with its `\\n`."""
+    tokenizer: Tokenizer
     ids: Stream
-    """[N], `eos_id` last."""
+    """[N], `eos_id` after each line."""
     log_probs: StreamLogProbs
     """float64 [N], nats."""
-    num_unknown: int
+    orders: np.ndarray | None = None
+    """int8 [N], the length of the n-gram that each token was found by; None if the model has none, or nobody asked."""
 
-    @property
-    def nats(self) -> float:
-        return -math.fsum(self.log_probs)
+    def __len__(self) -> int:
+        return len(self.stops)
 
-    @property
-    def num_tokens(self) -> int:
-        return len(self.ids)
+    @cached_property
+    def stops(self) -> np.ndarray:
+        """int64 [L], the offset behind each line's last token."""
+        stops: np.ndarray = np.flatnonzero(self.ids == self.tokenizer.eos_id) + 1
+        return stops
 
-    @property
-    def token_perplexity(self) -> float:
-        return _exp(self.nats / self.num_tokens)
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """int64 [L], the offset of each line's first token."""
+        return np.concatenate([np.zeros(1, np.int64), self.stops[:-1]])[: len(self)]
 
-    @property
-    def word_perplexity(self) -> float:
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.split("\n")[:-1]
+
+    @cached_property
+    def is_unknown(self) -> np.ndarray:
+        """bool [N]."""
+        unk_id = self.tokenizer.unk_id
+        return np.zeros(len(self.ids), bool) if unk_id is None else self.ids == unk_id
+
+    @cached_property
+    def nats(self) -> np.ndarray:
+        """-ln of a line's probability."""
+        return _sum_by_line(-self.log_probs, self.starts)
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        """The end counts as one."""
+        tokens: np.ndarray = self.stops - self.starts
+        return tokens
+
+    @cached_property
+    def unknown(self) -> np.ndarray:
+        """Tokens that are `<unk>`."""
+        if not self.is_unknown.any():
+            return np.zeros(len(self), np.int64)
+        return _sum_by_line(self.is_unknown.astype(np.int64), self.starts)
+
+    @cached_property
+    def words(self) -> np.ndarray:
+        """Whitespace-separated words; the end is none."""
+        return self.tokens - 1 if self.tokenizer.unit == "word" else words_by_line(self.text)
+
+    @cached_property
+    def chars(self) -> np.ndarray:
+        """Unicode code points, one for the end included."""
+        return chars_by_line(self.text)
+
+    @cached_property
+    def bytes(self) -> np.ndarray:
+        """Of UTF-8, one for the end included."""
+        return bytes_by_line(self.text)
+
+    @cached_property
+    def token_perplexity(self) -> np.ndarray:
+        return _exp(self.nats / self.tokens)
+
+    @cached_property
+    def word_perplexity(self) -> np.ndarray:
         """The end of the line counts as a word."""
-        return _exp(self.nats / (len(self.text.split()) + 1))
+        return _exp(self.nats / (self.words + 1))
 
-    @property
-    def bits_per_byte(self) -> float:
-        """The end of the line counts as a byte."""
-        return self.nats / (math.log(2) * (len(self.text.encode()) + 1))
-
-
-def _exp(nats: float) -> float:
-    try:
-        return math.exp(nats)
-    except OverflowError:
-        return math.inf
+    @cached_property
+    def bits_per_byte(self) -> np.ndarray:
+        return self.nats / (math.log(2) * self.bytes)
 
 
-def score_lines(model: LanguageModel, tokenizer: Tokenizer, lines: Sequence[str]) -> list[LineScore]:
-    """Score each line as if it were the first of its text. Lines of similar length go to the model together."""
-    ids = [encode(tokenizer, line) for line in lines]
-    scores: dict[int, LineScore] = {}
-    for batch in _batches([len(one) for one in ids]):
-        log_probs = _score_fresh(model, [ids[i] for i in batch], tokenizer.eos_id)
-        scores.update(
-            (i, _line_score(tokenizer, lines[i], ids[i], row)) for i, row in zip(batch, log_probs, strict=True)
-        )
-    return [scores[i] for i in range(len(lines))]
+def _sum_by_line(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    sums: np.ndarray = np.add.reduceat(values, starts) if len(starts) else values
+    return sums
 
 
-def score_carried(
-    model: LanguageModel, tokenizer: Tokenizer, lines: Sequence[str], state: Any
-) -> tuple[list[LineScore], Any]:
+def _exp(nats: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        exponentials: np.ndarray = np.exp(nats)
+    return exponentials
+
+
+def score_lines(model: LanguageModel, tokenizer: Tokenizer, text: str, *, orders: bool = False) -> Scores:
+    """Score each line as if it were the first of its text.
+
+    A model that starts each line anew reads all lines as one stream; any other reads many lines side by side.
+
+    Args:
+        model: Threads may score with it at once if it starts each line anew.
+        tokenizer: Of the model.
+        text: Lines, each with its `\\n`.
+        orders: Ask for the orders of matches, too, where the model has `match`.
+    """
+    ids = _encode(tokenizer, text)
+    if model.stateful:
+        return Scores(text, tokenizer, ids, _score_side_by_side(model, ids, tokenizer.eos_id))
+    if orders and hasattr(model, "match"):
+        log_probs, matched, _ = model.match(ids[None], model.initial_state(1))
+        return Scores(text, tokenizer, ids, checked(log_probs[0]), np.asarray(matched[0]))
+    log_probs, _ = model.score(ids[None], model.initial_state(1))
+    return Scores(text, tokenizer, ids, checked(log_probs[0]))
+
+
+def score_carried(model: LanguageModel, tokenizer: Tokenizer, text: str, state: Any) -> tuple[Scores, Any]:
     """Score lines as one text, each after all those before it.
 
     Args:
-        model: Stateful; for any other model this is slow and gives what `score_lines` gives.
+        model: Stateful; any other model gives what `score_lines` gives.
         tokenizer: Of the model.
-        lines: In order.
+        text: Lines, each with its `\\n`.
         state: For one stream, from `model.initial_state(1)` or an earlier call.
     """
-    scores = []
-    for line in lines:
-        ids = encode(tokenizer, line)
-        log_probs, state = read(model, ids[None], state)
-        scores.append(_line_score(tokenizer, line, ids, log_probs[0]))
-    return scores, state
+    ids = _encode(tokenizer, text)
+    log_probs, state = read(model, ids[None], state)
+    return Scores(text, tokenizer, ids, log_probs[0]), state
 
 
-def encode(tokenizer: Tokenizer, line: str) -> Stream:
-    """The ids of a line and its end."""
-    return np.array([*tokenizer.encode(line), tokenizer.eos_id], np.int32)
+def _encode(tokenizer: Tokenizer, text: str) -> Stream:
+    ids = encode_text(tokenizer, text)
+    num_lines, ends = text.count("\n"), int(np.count_nonzero(ids == tokenizer.eos_id))
+    if ends != num_lines:
+        raise ValueError(f"{type(tokenizer).__name__} gave {ends} line ends for {num_lines} lines")
+    return ids
 
 
 def read(model: LanguageModel, ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
@@ -115,19 +194,57 @@ def read(model: LanguageModel, ids: np.ndarray, state: Any) -> tuple[np.ndarray,
     return np.concatenate(parts, axis=1), state
 
 
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Indices of lines that are scored together; the longest has at most twice the windows of the shortest."""
+# Lines side by side ---------------------------------------------------------------------------------------------------
 
-    def size_class(i: int) -> int:
-        return math.ceil(lengths[i] / WINDOW).bit_length()
 
-    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
-    for _, group in groupby(by_length, size_class):
-        members = list(group)
-        while members:
-            rows = _rows(len(members))
-            yield members[:rows]
-            members = members[rows:]
+def _score_side_by_side(model: LanguageModel, ids: Stream, eos_id: int) -> StreamLogProbs:
+    """float64 [N]: each line from a fresh state, lines of similar length together."""
+    stops = np.flatnonzero(ids == eos_id) + 1
+    lengths = np.diff(stops, prepend=0)
+    log_probs = np.zeros(len(ids))
+    for members, rows, window in _batches(lengths):
+        sizes, starts = lengths[members], stops[members] - lengths[members]
+        columns = np.arange(-(-sizes.max() // window) * window)
+        inside = columns < sizes[:, None]
+        places = (starts[:, None] + columns)[inside]
+        padded = np.full((rows, len(columns)), eos_id, np.int32)
+        padded[: len(members)][inside] = ids[places]
+        # Only what a line has is looked at: what a model gives to padding may be anything.
+        log_probs[places] = checked(_score_padded(model, padded, window)[: len(members)][inside])
+    return log_probs
+
+
+def _score_padded(model: LanguageModel, ids: np.ndarray, window: int) -> np.ndarray:
+    state = model.initial_state(len(ids))
+    parts = []
+    for offset in range(0, ids.shape[1], window):
+        log_probs, state = model.score(ids[:, offset : offset + window], state)
+        parts.append(log_probs)
+    return np.concatenate(parts, axis=1)
+
+
+def _batches(lengths: np.ndarray) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Indices of lines that are scored together, the rows they get, and the time steps of a window.
+
+    Short lines have short windows where they fill whole batches; of those in longer windows, the longest has at most
+    twice as many as the shortest.
+    """
+    by_length = np.argsort(lengths, kind="stable")
+    in_order = lengths[by_length]
+    done = 0
+    for window in _SHORT:
+        whole = (np.searchsorted(in_order, window, "right") - done) // _MANY
+        for _ in range(whole):
+            yield by_length[done : done + _MANY], _MANY, window
+            done += _MANY
+    limit = WINDOW
+    while done < len(lengths):
+        stop = int(np.searchsorted(in_order, limit, "right"))
+        while done < stop:
+            rows = _rows(stop - done)
+            yield by_length[done : min(done + rows, stop)], rows, WINDOW
+            done += rows
+        done, limit = min(done, stop), 2 * limit
 
 
 def _rows(waiting: int) -> int:
@@ -135,24 +252,3 @@ def _rows(waiting: int) -> int:
     if waiting == 1:
         return 1
     return _SOME if waiting <= 3 * _SOME else _MANY
-
-
-def _score_fresh(model: LanguageModel, lines: list[Stream], eos_id: int) -> list[StreamLogProbs]:
-    rows, longest = _rows(len(lines)), max(map(len, lines))
-    state = model.initial_state(rows)
-    parts = []
-    for offset in range(0, longest, WINDOW):
-        window = np.full((rows, WINDOW), eos_id, np.int32)
-        for row, ids in zip(window, lines, strict=False):
-            part = ids[offset : offset + WINDOW]
-            row[: len(part)] = part
-        log_probs, state = model.score(window, state)
-        parts.append(log_probs)
-    # Only what a line has is looked at: what a model gives to padding may be anything.
-    together = np.concatenate(parts, axis=1)
-    return [checked(row[: len(ids)]) for row, ids in zip(together, lines, strict=False)]
-
-
-def _line_score(tokenizer: Tokenizer, text: str, ids: Stream, log_probs: StreamLogProbs) -> LineScore:
-    num_unknown = 0 if tokenizer.unk_id is None else int((ids == tokenizer.unk_id).sum())
-    return LineScore(text, ids, log_probs, num_unknown)

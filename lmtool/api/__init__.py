@@ -14,7 +14,7 @@ from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
 from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
 from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task
 from lmtool.api.models import Backbone, ExportableModel, FittedModel, HiddenStateModel, ImportedModel, LanguageModel
-from lmtool.api.text import Reader, Record, Tokenizer
+from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
 
 __all__ = [
     "API_VERSION",
@@ -35,6 +35,7 @@ __all__ = [
     "Record",
     "StepFactory",
     "Task",
+    "TextTokenizer",
     "TokenPredictions",
     "Tokenizer",
     "Tracker",

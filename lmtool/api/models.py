@@ -20,6 +20,7 @@ class LanguageModel(Protocol):
 
     A state summarises everything read so far, the last token included, for each of B independent streams. It is an
     opaque value that the caller hands back; it is never changed in place. A fresh state stands before the first line.
+    Threads may call any method but `save` at once.
     """
 
     vocab_size: int

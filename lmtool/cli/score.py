@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +12,12 @@ from lmtool.cli import terminal
 from lmtool.cli.models import open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from lmtool.api import LanguageModel, Tokenizer
-    from lmtool.scoring import LineScore
+    from lmtool.scoring import Scores
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
-
-COLUMNS = ("nats", "tokens", "perplexity", "unknown")
 
 
 @app.command()
@@ -41,19 +38,21 @@ def score(
 
     When the reader of the output goes away, as `head` does, score ends in silence with exit code 0.
     """
-    from lmtool.filters import incoming_lines
+    from lmtool.filters import answers, incoming_text
+    from lmtool.score_output import COLUMNS, columns, objects
 
     _check_options(context, header=header, as_json=as_json, tokens=tokens)
     opened, model = open_model(run)
-    scorer = _scorer(model, opened.tokenizer, context, run)
+    scored, threads = _scorer(model, opened.tokenizer, context, run, tokens=tokens)
     if header:
-        _write(["\t".join(COLUMNS)])
-    for lines in incoming_lines(file):
-        scores = scorer(lines)
-        if as_json:
-            _write([_to_json(one, opened.tokenizer if tokens else None) for one in scores])
-        else:
-            _write([_to_columns(one) for one in scores])
+        _write("\t".join(COLUMNS) + "\n")
+
+    def answer(text: str) -> str:
+        scores = scored(text)
+        return objects(scores, tokens=tokens) if as_json else columns(scores)
+
+    for text in answers(incoming_text(file), answer, threads):
+        _write(text)
 
 
 def _check_options(context: str, *, header: bool, as_json: bool, tokens: bool) -> None:
@@ -68,49 +67,28 @@ def _check_options(context: str, *, header: bool, as_json: bool, tokens: bool) -
 
 
 def _scorer(
-    model: LanguageModel, tokenizer: Tokenizer, context: str, run: Path
-) -> Callable[[Sequence[str]], list[LineScore]]:
+    model: LanguageModel, tokenizer: Tokenizer, context: str, run: Path, *, tokens: bool
+) -> tuple[Callable[[str], Scores], int]:
+    """What scores a block of lines, and how many threads may do so at once."""
+    from lmtool.data.encoding import available_cores
     from lmtool.scoring import score_carried, score_lines
 
-    if context == "line":
-        return lambda lines: score_lines(model, tokenizer, lines)
-    if not model.stateful:
+    if context == "carry" and not model.stateful:
         terminal.say(f"{run} starts each line anew: --context carry changes nothing")
-        return lambda lines: score_lines(model, tokenizer, lines)
+    if context == "line" or not model.stateful:
+        threads = 0 if model.stateful else available_cores()
+        return lambda text: score_lines(model, tokenizer, text, orders=tokens), threads
     state: Any = model.initial_state(1)
 
-    def carried(lines: Sequence[str]) -> list[LineScore]:
+    def carried(text: str) -> Scores:
         nonlocal state
-        scores, state = score_carried(model, tokenizer, lines, state)
+        scores, state = score_carried(model, tokenizer, text, state)
         return scores
 
-    return carried
+    return carried, 0
 
 
-def _to_columns(score: LineScore) -> str:
-    return f"{score.nats:.6f}\t{score.num_tokens}\t{score.token_perplexity:.6g}\t{score.num_unknown}"
-
-
-def _to_json(score: LineScore, tokenizer: Tokenizer | None) -> str:
-    from lmtool.evaluation.report import number
-
-    described: dict[str, Any] = {
-        "text": score.text,
-        "nats": number(score.nats),
-        "tokens": score.num_tokens,
-        "unknown": score.num_unknown,
-        "token_perplexity": number(score.token_perplexity),
-        "word_perplexity": number(score.word_perplexity),
-        "bits_per_byte": number(score.bits_per_byte),
-    }
-    if tokenizer:
-        ids = score.ids.tolist()
-        rows = zip(tokenizer.tokens(ids), ids, (-score.log_probs).tolist(), strict=True)
-        described["token_scores"] = [{"token": token, "id": id, "nats": number(nats)} for token, id, nats in rows]
-    return json.dumps(described, ensure_ascii=False, allow_nan=False)
-
-
-def _write(lines: Sequence[str]) -> None:
+def _write(text: str) -> None:
     """Whole lines at once, and now: somebody may be waiting for them."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write(text)
     sys.stdout.flush()

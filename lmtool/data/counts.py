@@ -73,6 +73,29 @@ def num_words(text: str) -> int:
     return int(np.count_nonzero(space[:-1] & ~space[1:]))
 
 
+def words_by_line(text: str) -> np.ndarray:
+    """int64 [L]: whitespace-separated words of each line; `text` is lines, each with its `\n`."""
+    if not text.isascii():
+        text = OTHER_SPACE.sub(" ", text)
+    data = np.frombuffer(text.encode(), np.uint8)
+    space = IS_SPACE[data]
+    # A word ends where white space begins, at its line's end at the latest.
+    ends = np.flatnonzero(space[1:] & ~space[:-1]) + 1
+    return np.diff(np.searchsorted(ends, np.flatnonzero(data == ord("\n")), "right"), prepend=0)
+
+
+def bytes_by_line(text: str) -> np.ndarray:
+    """int64 [L]: UTF-8 bytes of each line, its end included; `text` is lines, each with its `\n`."""
+    return np.diff(np.flatnonzero(np.frombuffer(text.encode(), np.uint8) == ord("\n")), prepend=-1)
+
+
+def chars_by_line(text: str) -> np.ndarray:
+    """int64 [L]: code points of each line, its end included; `text` is lines, each with its `\n`."""
+    if text.isascii():
+        return bytes_by_line(text)
+    return np.array([len(line) + 1 for line in text.split("\n")[:-1]], np.int64)
+
+
 def num_bytes(text: str) -> int:
     """UTF-8 bytes."""
     return len(text) if text.isascii() else len(text.encode())
@@ -126,4 +149,16 @@ def _unknown_bytes_of_line(tokenizer: Tokenizer, line: str, ids: np.ndarray) -> 
     return max(0, len(line.encode()) - len(known.encode()))
 
 
-__all__ = ["IS_SPACE", "OTHER_SPACE", "Counts", "count", "num_bytes", "num_words", "unknown_bytes", "word_sizes"]
+__all__ = [
+    "IS_SPACE",
+    "OTHER_SPACE",
+    "Counts",
+    "bytes_by_line",
+    "chars_by_line",
+    "count",
+    "num_bytes",
+    "num_words",
+    "unknown_bytes",
+    "word_sizes",
+    "words_by_line",
+]

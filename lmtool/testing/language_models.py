@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -206,6 +207,34 @@ def check_stateful_is_true(subject: Subject) -> None:
     assert said or not made.model.stateful, "the model is stateful, which the component's capabilities do not say"
 
 
+def check_lines_in_one_stream(subject: Subject) -> None:
+    """A model that is not stateful scores many lines in one stream as it scores each alone."""
+    made = _trained(subject)
+    if made.model.stateful:
+        return
+    ends = np.flatnonzero(made.ids.ravel() == made.eos_id) + 1
+    lines = np.split(made.ids.ravel(), ends)
+
+    together = np.split(_score(made, made.ids.reshape(1, -1)), ends, axis=1)
+
+    for line, scores in zip(lines, together, strict=True):
+        _equal(scores, _score(made, line[None]), "a line is scored otherwise after others")
+
+
+def check_threads(subject: Subject) -> None:
+    """Threads may score and ask for the next token at once."""
+    made = _trained(subject)
+    whole, after = _score(made, made.ids), _next(made, _read(made, made.ids))
+
+    with ThreadPoolExecutor(4) as threads:
+        scores = list(threads.map(lambda _: _score(made, made.ids), range(16)))
+        nexts = list(threads.map(lambda _: _next(made, _read(made, made.ids)), range(16)))
+
+    for one, other in zip(scores, nexts, strict=True):
+        _equal(one, whole, "scores are others while other threads score, too")
+        _equal(other, after, "next_log_probs are others while other threads ask, too")
+
+
 def check_save_and_load(subject: Subject) -> None:
     """A model that was saved and loaded scores as before; no file of it is a pickle."""
     made = _trained(subject)
@@ -240,6 +269,8 @@ CHECKS = (
     check_rows_are_apart,
     check_state_is_left_alone,
     check_stateful_is_true,
+    check_lines_in_one_stream,
+    check_threads,
     check_save_and_load,
     check_same_text_same_model,
 )

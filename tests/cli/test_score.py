@@ -63,6 +63,34 @@ def test_json_lines_hold_the_text_and_if_wanted_its_tokens(lmtool, tiny):
     assert sum(one["nats"] for one in score["token_scores"]) == pytest.approx(score["nats"])
 
 
+def test_tokens_say_which_are_unknown_and_how_long_the_ngram_was(lmtool, tiny):
+    done = lmtool("score", tiny / "words", "--json", "--tokens", input="The old zebra\n\n")
+
+    line, empty = map(json.loads, done.stdout.splitlines())
+    assert [one["unknown"] for one in line["token_scores"]] == [False, False, True, False]
+    # after the start of the line, after that and "The", as an unknown word, and after nothing that was seen
+    assert [one["order"] for one in line["token_scores"][:2]] == [2, 3]
+    assert all(1 <= one["order"] <= 3 for one in line["token_scores"])
+    assert [one["token"] for one in empty["token_scores"]] == ["<eos>"]
+
+
+def test_tokens_of_a_model_without_ngrams_have_no_order(lmtool, tiny):
+    done = lmtool("score", tiny / "lstm", "--json", "--tokens", input="The old\n")
+
+    assert {tuple(one) for one in json.loads(done.stdout)["token_scores"]} == {("token", "id", "nats", "unknown")}
+
+
+@pytest.mark.parametrize("run", ["words", "chars", "lstm"])
+def test_lines_add_up_to_what_eval_says_of_the_text(lmtool, tiny, run):
+    options = [tiny / run, "--json", "--set", "evaluation.batch_size=1"]
+    whole = lmtool("eval", *options, "--on", tiny / "test.txt").json["results"][0]["metrics"]
+
+    carried = ["--context", "carry"] if run == "lstm" else []
+    lines = columns(lmtool("score", tiny / run, *carried, tiny / "test.txt"))
+
+    assert sum(float(nats) for nats, *_ in lines) == pytest.approx(whole["nats"]["value"], rel=1e-6)
+
+
 def test_carried_lines_cost_what_the_text_costs_in_one_stream(lmtool, tiny):
     text = (tiny / "test.txt").read_text()
 

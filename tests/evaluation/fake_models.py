@@ -39,8 +39,8 @@ class Bigram:
         return np.zeros(batch_size, np.int64)
 
     def score(self, ids: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        before = np.concatenate([state[:, None], ids[:, :-1]], axis=1)
-        return self.log_table[before, ids], np.asarray(ids[:, -1], np.int64)
+        read = np.concatenate([state[:, None], ids], axis=1, dtype=np.int64)
+        return self.log_table[read[:, :-1], ids], read[:, -1]
 
     def next_log_probs(self, state: np.ndarray) -> np.ndarray:
         return self.log_table[state]
@@ -84,6 +84,9 @@ class Letters:
     def encode(self, line: str) -> list[int]:
         return [self.letters.find(letter) + 2 if letter in self.letters else 1 for letter in line]
 
+    def encode_batch(self, lines: list[str]) -> np.ndarray:
+        return np.array([id for line in lines for id in (*self.encode(line), 0)], np.int32)
+
     def decode(self, ids: list[int]) -> str:
         return "".join("\n?"[id] if id < 2 else self.letters[id - 2] for id in ids)
 
@@ -95,7 +98,7 @@ class Text:
     """Ids of whole lines with their counts, as a dataset's split has them; remembers what was read."""
 
     def __init__(self, lines: list[str], tokenizer: Letters) -> None:
-        self.ids = np.array([id for line in lines for id in (*tokenizer.encode(line), 0)], np.int32)
+        self.ids = tokenizer.encode_batch(lines)
         self.num_tokens, self.num_lines = len(self.ids), len(lines)
         self.num_words = sum(len(line.split()) for line in lines)
         self.num_bytes = sum(len(line.encode()) + 1 for line in lines)

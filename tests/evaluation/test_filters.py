@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import threading
+from itertools import islice
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +42,24 @@ def test_whole_lines_are_given_as_soon_as_they_are_there(stdin):
     stdin(b"one\ntw", b"o\nthree\n", b"four")
 
     assert list(filters.incoming_lines("-")) == [["one"], ["two", "three"], ["four"]]
+
+
+def test_an_empty_block_says_that_no_more_is_there_for_now(stdin):
+    stdin(b"one\ntw", b"o\nthree\n")
+
+    # a made-up stdin is nothing that the operating system knows: after each read there may be nothing more
+    assert list(filters.incoming_text("-")) == ["one\n", "", "two\nthree\n", ""]
+
+
+def test_while_more_is_there_no_answer_is_called_for(monkeypatch):
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=8) as pipe, open(writing, "wb", buffering=0) as other_end:
+        monkeypatch.setattr(filters.sys, "stdin", SimpleNamespace(buffer=pipe))
+        monkeypatch.setattr(filters, "_READ", 8)
+        blocks = filters.incoming_text("-")
+        other_end.write(b"one two\nthree f\n")  # twice as much as is read at once
+
+        assert list(islice(blocks, 3)) == ["one two\n", "three f\n", ""]
 
 
 def test_a_letter_may_be_cut_in_two(stdin):
@@ -84,3 +105,56 @@ def test_a_file_gives_the_same_lines(tmp_path):
     (tmp_path / "text").write_bytes(b"one\r\n\ntwo")
 
     assert [line for lines in filters.incoming_lines(str(tmp_path / "text")) for line in lines] == ["one", "", "two"]
+
+
+# answers --------------------------------------------------------------------------------------------------------------
+
+
+def test_answers_come_in_order_whoever_is_first():
+    later = threading.Event()
+
+    def answer(block):
+        assert block != "a" or later.wait(10)
+        if block == "b":
+            later.set()
+        return block.upper()
+
+    assert list(filters.answers(iter("abcdefg"), answer, 2)) == list("ABCDEFG")
+    assert list(filters.answers(iter("abcdefg"), str.upper, 0)) == list("ABCDEFG")
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_all_answers_are_given_before_a_line_is_waited_for(threads):
+    given = []
+
+    def blocks():
+        for block in ("one", "two", "", "three", ""):
+            yield block
+            if not block:
+                waiting.append(list(given))
+
+    waiting = []
+    for answer in filters.answers(blocks(), str.upper, threads):
+        given += [answer]
+
+    assert waiting == [["ONE", "TWO"], ["ONE", "TWO", "THREE"]]
+
+
+def test_few_blocks_are_read_ahead():
+    read = []
+
+    def blocks():
+        for number in range(100):
+            read.append(number)
+            yield str(number)
+
+    for number, _ in enumerate(filters.answers(blocks(), str.upper, 2)):
+        assert len(read) <= number + 4
+
+
+def test_an_answer_that_fails_is_told_in_its_turn():
+    answers = filters.answers(iter("ab0c"), lambda block: 1 // (block != "0"), 2)
+
+    assert [next(answers), next(answers)] == [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(answers)

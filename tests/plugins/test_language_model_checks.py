@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -130,6 +131,25 @@ class NeedsTwoTokens(Bigrams):
         return super().score(ids, state)
 
 
+class RemembersLinesOfTheStream(Bigrams):
+    """Right as long as `score` gets one line at a time."""
+
+    def score(self, ids, state):
+        log_probs, last = super().score(ids, state)
+        return log_probs - 0.01 * (np.cumsum(ids == self.eos_id, axis=1) > 1), last
+
+
+class KeepsItsPlace(Bigrams):
+    """Right as long as nobody else asks meanwhile."""
+
+    def score(self, ids, state):
+        self.place = object()
+        mine = self.place
+        time.sleep(0.001)
+        log_probs, last = super().score(ids, state)
+        return log_probs - 0.01 * (self.place is not mine), last
+
+
 def run(monkeypatch, check, model_class, seeds=lambda: 0):
     """The check on a component whose model is `model_class`."""
 
@@ -163,6 +183,8 @@ def test_a_right_model_passes(monkeypatch, check):
         ("state_is_left_alone", ChangesState),
         ("stateful_is_true", SaysItIsStateful),
         ("stateful_is_true", RemembersLines),
+        ("lines_in_one_stream", RemembersLinesOfTheStream),
+        ("threads", KeepsItsPlace),
         ("save_and_load", LoadsAnother),
         ("save_and_load", SavesAPickle),
         ("save_and_load", SavesAPickledArray),

@@ -1,0 +1,74 @@
+"""Scores of lines as lines of output, many at once."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import chain
+from json.encoder import encode_basestring
+from typing import TYPE_CHECKING
+
+from lmtool.evaluation.report import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+
+    from lmtool.scoring import Scores
+
+COLUMNS = ("nats", "tokens", "perplexity", "unknown")
+
+
+def columns(scores: Scores) -> str:
+    """`COLUMNS` of each line, separated by tabs."""
+    rows = zip(
+        scores.nats.tolist(),
+        scores.tokens.tolist(),
+        scores.token_perplexity.tolist(),
+        scores.unknown.tolist(),
+        strict=True,
+    )
+    # One call for all lines: each call costs more than the line that it makes.
+    return ("%.6f\t%d\t%.6g\t%d\n" * len(scores)) % tuple(chain.from_iterable(rows))
+
+
+def objects(scores: Scores, *, tokens: bool = False) -> str:
+    """A JSON object for each line, what its tokens cost among it if asked for."""
+    fields = {
+        "text": map(encode_basestring, scores.lines),
+        "nats": _numbers(scores.nats),
+        "tokens": scores.tokens.tolist(),
+        "unknown": scores.unknown.tolist(),
+        "token_perplexity": _numbers(scores.token_perplexity),
+        "word_perplexity": _numbers(scores.word_perplexity),
+        "bits_per_byte": _numbers(scores.bits_per_byte),
+    }
+    if tokens:
+        fields["token_scores"] = map(json_text, _token_scores(scores))
+    template = "{" + ", ".join(f'"{name}": %s' for name in fields) + "}\n"
+    return (template * len(scores)) % tuple(chain.from_iterable(zip(*fields.values(), strict=True)))
+
+
+def _numbers(values: np.ndarray) -> Iterable[str]:
+    return [repr(value) if math.isfinite(value) else json_text(number(value)) for value in values.tolist()]
+
+
+def _token_scores(scores: Scores) -> Iterator[list[dict[str, object]]]:
+    """For each line, the facts of its tokens."""
+    ids = scores.ids.tolist()
+    names = scores.tokenizer.tokens(ids)
+    nats = map(number, (-scores.log_probs).tolist())
+    fields = {"token": names, "id": ids, "nats": nats, "unknown": scores.is_unknown.tolist()}
+    if scores.orders is not None:
+        fields["order"] = scores.orders.tolist()
+    every = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
+    for start, stop in zip(scores.starts.tolist(), scores.stops.tolist(), strict=True):
+        yield every[start:stop]
+
+
+def json_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+__all__ = ["COLUMNS", "columns", "json_text", "objects"]
