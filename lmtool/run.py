@@ -144,15 +144,29 @@ class Run:
         folder = self.path / "model"
         if not folder.is_dir():
             raise DataError(f"{self.path} has no model yet", hint=GO_ON)
-        verify_checksums(folder, hint=f"remove {self.path} and train again")
         model = self._choice("model")
-        if "fitted" in model.found.component.capabilities:
+        is_fitted = "fitted" in model.found.component.capabilities
+        # A network is read wholly in any case. The tables of a fitted model are gigabytes that are mapped, not read.
+        verify_checksums(folder, quick=is_fitted, hint=self._start_over)
+        if is_fitted:
             fitted: LanguageModel = model.load()(model.config).load(folder)
             return fitted
         prepare_jax()
         task = self._choice("task")
         trained: LanguageModel = task.load().load(folder, task.config, backbone=model.load()(model.config))
         return trained
+
+    def verify(self) -> None:
+        """Read all that is there. Raises DataError naming the first file that is not what was written."""
+        _ = self.config, self.tokenizer
+        if (self.path / "model").is_dir():
+            verify_checksums(self.path / "model", hint=self._start_over)
+        for checkpoint in sorted((self.path / "checkpoints").glob("*/SHA256SUMS")):
+            verify_checksums(checkpoint.parent, hint=f"remove {checkpoint.parent}; the one before it is used then")
+
+    @property
+    def _start_over(self) -> str:
+        return f"remove {self.path} and train again"
 
     def write_model(self, model: LanguageModel) -> None:
         """Put a model in the place of the one that is there."""

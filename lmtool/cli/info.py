@@ -1,13 +1,15 @@
-"""`lmtool info`: versions, devices, folders; what a report of a fault should hold."""
+"""`lmtool info`: versions, devices, folders, what a report of a fault should hold; or what a run is."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lmtool.cli import terminal
+from lmtool.errors import UsageError
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -29,14 +31,52 @@ LIBRARIES = (
 
 
 @app.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """Show versions, devices, plugins and folders."""
-    facts = gather()
+def info(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Show what this run is instead.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all files of RUN and compare their checksums.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show versions, devices, plugins and folders; or what a run is, and whether all of it is undamaged."""
+    if verify and run is None:
+        raise UsageError("`--verify` checks a run, and none was named", hint="`lmtool info RUN --verify`")
+    facts = gather() if run is None else describe(run, verify=verify)
     if as_json:
         terminal.answer_json({"schema": 1, **facts})
         return
-    for name, value in _flat(facts):
+    for name, value in _flat(facts) if run is None else _flat_run(facts):
         terminal.answer(f"{name:<18} {value}")
+
+
+def describe(path: Path, *, verify: bool) -> dict[str, Any]:
+    """What a run is, in the order of the answer. Raises DataError if it is none, or damaged."""
+    from lmtool.run import Run
+
+    run = Run.open(path, terminal.registry())
+    if verify:
+        run.verify()
+    files = [file for file in (path / "model").rglob("*") if file.is_file()]
+    return {
+        "run": str(path),
+        "state": "finished" if run.is_finished else "started",
+        "components": run.components,
+        "result": run.result,
+        "model": {"files": len(files), "bytes": sum(file.stat().st_size for file in files)},
+        "verified": verify,
+    }
+
+
+def _flat_run(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows for people."""
+    rows = [("run", facts["run"]), ("state", facts["state"])]
+    rows += [(one["kind"], f"{one['name']} ({one['distribution']} {one['version']})") for one in facts["components"]]
+    rows += [(name, str(value)) for name, value in facts["result"].items() if not isinstance(value, dict | list)]
+    rows.append(("model", f"{facts['model']['files']} files, {facts['model']['bytes']:,} bytes"))
+    return [
+        *rows,
+        ("checksums", "all files are as they were written" if facts["verified"] else "`--verify` compares them"),
+    ]
 
 
 def gather() -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+import shutil
+
+import pytest
 
 from lmtool import __version__
 
@@ -27,3 +30,41 @@ def test_a_broken_jax_is_a_fact_to_report(lmtool):
     assert (done.code, plain.code) == (0, 0)
     assert done.json["devices"] == {"backend": None, "devices": [], "error": "RuntimeError: no such device"}
     assert "none: RuntimeError: no such device" in plain.stdout
+
+
+# A run ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(lmtool, tiny):
+    shutil.copytree(tiny / "words", lmtool.cwd / "words")
+    return lmtool.cwd / "words"
+
+
+def test_it_says_what_a_run_is(lmtool, run):
+    done, plain = lmtool("info", "words", "--json"), lmtool("info", "words")
+
+    facts = done.json
+    assert (facts["schema"], facts["run"], facts["state"], facts["verified"]) == (1, "words", "finished", False)
+    assert {"tokenizer", "model"} <= {one["kind"] for one in facts["components"]}
+    assert facts["model"]["bytes"] == sum(file.stat().st_size for file in (run / "model").rglob("*"))
+    assert "ngram" in plain.stdout
+
+
+def test_all_of_a_run_can_be_verified(lmtool, run):
+    assert lmtool("info", "words", "--verify", "--json").json["verified"] is True
+
+    file = run / "model/log_probs-2.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    done = lmtool("info", "words", "--verify")
+
+    assert (done.code, done.stdout) == (1, "")
+    assert "log_probs-2.npy is damaged" in done.stderr
+    assert "remove words and train again" in done.stderr
+
+
+def test_verify_needs_a_run(lmtool):
+    done = lmtool("info", "--verify")
+
+    assert done.code == 2
+    assert "lmtool info RUN --verify" in done.stderr
