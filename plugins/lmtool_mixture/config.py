@@ -26,7 +26,7 @@ class UnigramCacheConfig(Config):
     """What was said lately is said again: relative frequencies of the last tokens (Kuhn & De Mori 1990)."""
 
     kind: Literal["unigram"]
-    window: Window = Field([500, 2000], description="tokens that are remembered")
+    window: Window = Field([500, 1000, 2000], description="tokens that are remembered")
     half_life: Annotated[float | list[float] | None, AfterValidator(_positive)] = Field(
         None, description="a token counts half as much after so many tokens; all alike if left out"
     )

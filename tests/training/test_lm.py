@@ -100,6 +100,22 @@ def test_scores_do_not_depend_on_how_the_work_is_cut(task, params, monkeypatch):
     np.testing.assert_allclose(cut.score(ids, cut.initial_state(2))[0], whole, atol=1e-5)
 
 
+def test_hidden_states_are_what_each_token_was_predicted_from(task, params):
+    model = task.predictor(params)
+    ids = np.random.default_rng(0).integers(task.network.vocab_size, size=(2, 40))
+    log_probs, hidden, state = model.score_hidden(ids, model.initial_state(2))
+    logits = hidden @ np.asarray(params["params"]["embedding"]).T + np.asarray(params["params"]["output_bias"])
+    expected = logits - np.log(np.exp(logits).sum(axis=2, keepdims=True))
+
+    np.testing.assert_allclose(np.take_along_axis(expected, ids[..., None], axis=2)[..., 0], log_probs, atol=1e-4)
+    np.testing.assert_allclose(log_probs, model.score(ids, model.initial_state(2))[0], atol=1e-6)
+    # what comes next is predicted from the same state whatever it is
+    for token in (0, 1):
+        following = model.score_hidden(np.full((2, 1), token), state)[1][:, 0]
+        logits = following @ np.asarray(params["params"]["embedding"]).T + np.asarray(params["params"]["output_bias"])
+        np.testing.assert_allclose(jax.nn.log_softmax(logits), model.next_log_probs(state), atol=1e-4)
+
+
 def test_few_shapes_are_compiled(task, params):
     model = predictor_module.NeuralLanguageModel(predictor_module.Functions(task.network, 0), params)
     state = model.initial_state(1)
