@@ -24,13 +24,12 @@ import os
 import shlex
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from processes import Step, run
 
 from lmtool.data.sources import read_chunks
 
@@ -59,76 +58,6 @@ for text in texts: score_lines(model, tokenizer, text).log_probs
 print(time.perf_counter() - start)
 """,
 }
-
-
-@dataclass(frozen=True)
-class Step:
-    """One process that has ended."""
-
-    seconds: float
-    peak: float
-    """Bytes."""
-    output: str
-    code: int
-
-
-def run(
-    command: list[str], *, stdin: Path | None = None, stdout: Path | None = None, check: bool = True, **environment: str
-) -> Step:
-    """Run a command to its end, and see what it took."""
-    with open(stdin or os.devnull, "rb") as source, open(stdout, "wb") if stdout else tempfile.TemporaryFile() as sink:
-        with tempfile.TemporaryFile() as errors:
-            start = time.perf_counter()
-            process = subprocess.Popen(command, stdin=source, stdout=sink, stderr=errors, env=os.environ | environment)
-            sampler = Sampler(process.pid)
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - start
-            process.returncode = code = os.waitstatus_to_exitcode(status)
-            peak = max(usage.ru_maxrss * 1024, sampler.stop())
-            errors.seek(0)
-            if code and check:
-                sys.exit(f"{shlex.join(command)} ended with {code}:\n{errors.read().decode()}")
-        if stdout:
-            return Step(seconds, peak, "", code)
-        sink.seek(0)
-        return Step(seconds, peak, sink.read().decode(), code)
-
-
-class Sampler:
-    """Watches the memory of a process with all its children, a few times a second."""
-
-    def __init__(self, pid: int) -> None:
-        self.peak, self._done = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, args=(pid,))
-        self._thread.start()
-
-    def stop(self) -> int:
-        self._done.set()
-        self._thread.join()
-        return self.peak
-
-    def _watch(self, pid: int) -> None:
-        while not self._done.wait(0.2):
-            pids = [pid, *descendants(pid)]
-            if len(pids) > 1:  # the kernel tells the peak of a single one
-                self.peak = max(self.peak, sum(map(proportional_share, pids)))
-
-
-def descendants(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:
-        return []
-    return children + [one for child in children for one in descendants(child)]
-
-
-def proportional_share(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 # What is run ----------------------------------------------------------------------------------------------------------
@@ -225,10 +154,18 @@ def perplexity(job: Job, heldout: Path, has_kenlm: bool) -> None:
     metric = json.loads(answer)["results"][0]["metrics"]["token_perplexity"]
     print(f"on {heldout.stat().st_size / MB:.1f} MB, {metric['n']} tokens")
     say("perplexity, lmtool", f"{metric['value']:.6f}")
-    if has_kenlm:
-        output = run(["query", "-v", "summary", str(job.folder / "lm.binary")], stdin=heldout).output
+    if not has_kenlm:
+        return
+    exported, binary = job.folder / "exported.arpa", job.folder / "exported.binary"
+    step = run([*LMTOOL, "export", str(job.folder / "run"), "--to", "arpa", "-o", str(exported)])
+    run(["build_binary", str(exported), str(binary)])
+    say("lmtool export", f"{step.seconds:8.2f} s {step.peak / MB:8.0f} MB")
+    for name, model in (("query", job.folder / "lm.binary"), ("query of lmtool's ARPA file", binary)):
+        output = run(["query", "-v", "summary", str(model)], stdin=heldout).output
         theirs = next(float(line.split()[-1]) for line in output.splitlines() if "including OOVs" in line)
-        say("perplexity, query", f"{theirs:.6f}, relative difference {metric['value'] / theirs - 1:+.1e}")
+        say(f"perplexity, {name}", f"{theirs:.6f}, relative difference {metric['value'] / theirs - 1:+.1e}")
+    exported.unlink()
+    binary.unlink()
 
 
 def speed(job: Job, heldout: Path, rounds: int) -> None:
@@ -354,6 +291,7 @@ def warm_up(folder: Path, options: argparse.Namespace) -> None:
     text = prepare(options.corpus, folder / "part.txt", characters=options.characters, limit=MB)
     Job(text, folder, options).lmtool("warm")
     run([*LMTOOL, "eval", str(folder / "warm"), "--on", str(text)])
+    run([*LMTOOL, "export", str(folder / "warm"), "--to", "arpa", "-o", os.devnull])
 
 
 if __name__ == "__main__":
