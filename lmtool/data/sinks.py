@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from lmtool.data.sources import COMPRESSIONS
-from lmtool.files import atomic_file
+from lmtool.files import atomic_file, explain_os_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,8 @@ STDOUT = "-"
 @contextlib.contextmanager
 def open_sink(name: str) -> Iterator[IO[bytes]]:
     """What is written here appears under the name at the end; if anything is raised, what was there stays.
+
+    A device, a pipe or a link is written to as it is: to put a file in the place of `/dev/null` would be no favour.
 
     Args:
         name: A file's path, ending in `.gz`, `.bz2`, `.xz` or `.zst` to have it compressed; `-` for stdout.
@@ -31,7 +33,17 @@ def open_sink(name: str) -> Iterator[IO[bytes]]:
         sys.stdout.buffer.flush()
         return
     path = Path(name)
-    with atomic_file(path) as raw, _compressed(path.suffix.lower(), raw) as file:
+    in_place = path.is_symlink() or (path.exists() and not path.is_file())
+    with (
+        _existing(path) if in_place else atomic_file(path) as raw,
+        _compressed(path.suffix.lower(), raw) as file,
+    ):
+        yield file
+
+
+@contextlib.contextmanager
+def _existing(path: Path) -> Iterator[IO[bytes]]:
+    with explain_os_errors(path), path.open("wb") as file:
         yield file
 
 
