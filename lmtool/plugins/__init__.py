@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 GROUP = "lmtool"
 
-COMMANDS = ("tokenize", "train", "eval", "score", "generate", "config", "plugins", "info")
+COMMANDS = ("tokenize", "train", "eval", "score", "generate", "export", "config", "plugins", "info")
 """The sub-commands of lmtool itself; these names are never a plugin's."""
 
 

@@ -51,7 +51,8 @@ def error_of(toml, tmp_path, overrides=()):
         ('model.name="ngram"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
         ('model.name="ngram"\ndata.reader={name="txt"}',
          "no reader named 'txt' (did you mean 'text'?); installed: builtin, jsonl, text"),
-        ('[model]\nname = "ltsm"', "no model named 'ltsm' (did you mean 'lstm'?); installed: cnn, lstm, ngram"),
+        ('[model]\nname = "ltsm"',
+         "no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, lstm, mixture, ngram"),
     ],
 )  # fmt: skip
 def test_a_wrong_config_is_explained(toml, message, tmp_path):
@@ -92,7 +93,7 @@ def test_a_template_for_a_counted_model_takes_no_optimizer():
 def test_a_missing_model_lists_what_is_installed(tmp_path):
     message, hint = error_of("[training]\nseed = 1", tmp_path)
 
-    assert message == "run.toml: model.name is missing; installed: cnn, lstm, ngram"
+    assert message == "run.toml: model.name is missing; installed: arpa, cnn, lstm, mixture, ngram"
     assert hint == "`--model NAME` sets it"
 
 
@@ -167,7 +168,10 @@ def test_the_template_of_every_model_is_valid_as_it_stands(model, tmp_path):
     file = tmp_path / "new.toml"
     file.write_text(template(registry, {"model": model}))
 
-    assert load_config(file, registry) == load_config(None, registry, flags={"model.name": model})
+    needed = {"arpa": {"model.file": "lm.arpa"}, "mixture": {"model.runs": ["a", "b"]}}.get(model, {})
+    assert load_config(file, registry, flags=needed) == load_config(
+        None, registry, flags={"model.name": model} | needed
+    )
 
 
 def test_the_schema_knows_every_section_and_every_component():

@@ -202,7 +202,10 @@ def test_an_unknown_component_names_what_there_is(lmtool):
     done = lmtool("train", "--model", "ltsm", "--data", "x", "-o", "run")
 
     assert done.code == 3
-    assert done.stderr == "error: no model named 'ltsm' (did you mean 'lstm'?); installed: cnn, lstm, ngram\n"
+    assert (
+        done.stderr
+        == "error: no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, lstm, mixture, ngram\n"
+    )
 
 
 def test_show_gives_settings_defaults_and_docs(lmtool):
@@ -284,7 +287,7 @@ def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
     done = lmtool("config", "schema")
 
     models = [schema["properties"]["name"]["const"] for schema in done.json["properties"]["model"]["oneOf"]]
-    assert models == ["cnn", "lstm", "ngram"]
+    assert models == ["arpa", "cnn", "lstm", "mixture", "ngram"]
     (line,) = done.stderr.splitlines()
     assert line.startswith("warning: not in the schema: model 'good' of lmtool-good cannot be used: ")
 
