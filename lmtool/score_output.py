@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass, fields
 from itertools import chain
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
@@ -50,6 +51,67 @@ def objects(scores: Scores, *, tokens: bool = False) -> str:
     return (template * len(scores)) % tuple(chain.from_iterable(zip(*fields.values(), strict=True)))
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The figures of whole texts; they add up."""
+
+    lines: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    words: int = 0
+    bytes: int = 0
+    nats: float = 0.0
+    known_nats: float = 0.0
+    """What the tokens cost that are not unknown."""
+
+    @classmethod
+    def of(cls, scores: Scores) -> Totals:
+        return cls(
+            lines=len(scores),
+            tokens=len(scores.ids),
+            unknown=int(scores.is_unknown.sum()),
+            words=int(scores.words.sum()),
+            bytes=int(scores.bytes.sum()),
+            nats=float(-scores.log_probs.sum()),
+            known_nats=float(-scores.log_probs[~scores.is_unknown].sum()),
+        )
+
+    def __add__(self, other: Totals) -> Totals:
+        return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def figures(self) -> dict[str, int | float]:
+        """By name, what `lmtool eval` would say; NaN for a text without what is counted."""
+        return {
+            "lines": self.lines,
+            "nats": self.nats,
+            "tokens": self.tokens,
+            "unknown": self.unknown,
+            "words": self.words,
+            "bytes": self.bytes,
+            "token_perplexity": _perplexity(self.nats, self.tokens),
+            "token_perplexity_without_oov": _perplexity(self.known_nats, self.tokens - self.unknown),
+            "word_perplexity": _perplexity(self.nats, self.words + self.lines),
+            "bits_per_byte": self.nats / (math.log(2) * self.bytes) if self.bytes else math.nan,
+        }
+
+
+def _perplexity(nats: float, count: int) -> float:
+    try:
+        return math.exp(nats / count) if count else math.nan
+    except OverflowError:
+        return math.inf
+
+
+def summary(totals: Totals, *, as_json: bool = False, header: bool = False) -> str:
+    """The figures, separated by tabs, their names above them if asked for; or one JSON object."""
+    figures = totals.figures()
+    if as_json:
+        return json_text({name: number(value) for name, value in figures.items()}) + "\n"
+    numbers = [str(one) if isinstance(one, int) else f"{one:.10g}" for one in figures.values()]
+    rows = [list(figures), numbers] if header else [numbers]
+    return "".join("\t".join(row) + "\n" for row in rows)
+
+
 def _numbers(values: np.ndarray) -> Iterable[str]:
     return [repr(value) if math.isfinite(value) else json_text(number(value)) for value in values.tolist()]
 
@@ -71,4 +133,4 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-__all__ = ["COLUMNS", "columns", "json_text", "objects"]
+__all__ = ["COLUMNS", "Totals", "columns", "objects", "summary"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,6 +124,18 @@ class Scores:
     @cached_property
     def bits_per_byte(self) -> np.ndarray:
         return self.nats / (math.log(2) * self.bytes)
+
+    def kept_text(self, kept: np.ndarray) -> str:
+        """The lines where `kept`, bool [L], says so, each with its `\\n`."""
+        if kept.all():
+            return self.text
+        return "".join([f"{line}\n" for line in compress(self.lines, kept.tolist())])
+
+    def select(self, kept: np.ndarray) -> Scores:
+        """The scores of these lines."""
+        tokens = np.repeat(kept, self.tokens)
+        orders = None if self.orders is None else self.orders[tokens]
+        return Scores(self.kept_text(kept), self.tokenizer, self.ids[tokens], self.log_probs[tokens], orders)
 
 
 def _sum_by_line(values: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmtool.api import LanguageModel, Tokenizer
+    from lmtool.conditions import Condition
     from lmtool.scoring import Scores
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -30,40 +31,111 @@ def score(
     header: Annotated[bool, typer.Option("--header", help="Begin with a line of column names.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of columns.")] = False,
     tokens: Annotated[bool, typer.Option("--tokens", help="With --json: every token's nats, too.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Only the totals, at the end.")] = False,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", metavar="CONDITION", help="Print the lines for which it holds.")
+    ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="With --filter: print the other lines.")] = False,
 ) -> None:
     """Score text line by line, in order: a line in, a line out, as soon as it is there.
 
     Columns, separated by tabs: nats (-ln of the line's probability, its end included), tokens (the end counts as one),
     perplexity (exp(nats/tokens)), unknown (tokens that the vocabulary lacks). An empty line is its end alone.
 
+    A CONDITION compares nats, tokens, unknown, words, chars, bytes, token_perplexity, word_perplexity and bits_per_byte
+    with numbers or each other: < <= > >= == !=, + - * /, and, or, not, parentheses.
+
+    \b
+      lmtool score RUN corpus.txt --filter 'word_perplexity < 300 and words >= 3' > kept.txt
+
     When the reader of the output goes away, as `head` does, score ends in silence with exit code 0.
     """
-    from lmtool.filters import answers, incoming_text
-    from lmtool.score_output import COLUMNS, columns, objects
-
-    _check_options(context, header=header, as_json=as_json, tokens=tokens)
+    _check_options(
+        context, header=header, as_json=as_json, tokens=tokens, summary=summary, filter_=filter_, invert=invert
+    )
+    condition = _condition(filter_) if filter_ is not None else None
     opened, model = open_model(run)
     scored, threads = _scorer(model, opened.tokenizer, context, run, tokens=tokens)
-    if header:
-        _write("\t".join(COLUMNS) + "\n")
+    if summary:
+        _summarise(file, scored, threads, as_json=as_json, header=header)
+    elif condition:
+        _filter(file, scored, threads, condition, invert=invert, as_json=as_json, tokens=tokens)
+    else:
+        _score(file, scored, threads, header=header, as_json=as_json, tokens=tokens)
+
+
+def _check_options(
+    context: str, *, header: bool, as_json: bool, tokens: bool, summary: bool, filter_: str | None, invert: bool
+) -> None:
+    from lmtool.errors import UsageError
+
+    if context not in ("line", "carry"):
+        raise UsageError(f"--context must be line or carry, got {context}")
+    if summary and (tokens or filter_ is not None):
+        raise UsageError(f"--summary gives totals; {'--tokens' if tokens else '--filter'} asks for lines")
+    if invert and filter_ is None:
+        raise UsageError("--invert needs --filter")
+    if tokens and not as_json:
+        raise UsageError("--tokens has no columns; it needs --json")
+    if header and (as_json or filter_ is not None):
+        raise UsageError(f"--header names columns; with {'--json' if as_json else '--filter'} there are none")
+
+
+def _condition(text: str) -> Condition:
+    from lmtool.conditions import parse
+    from lmtool.scoring import QUANTITIES
+
+    return parse(text, QUANTITIES)
+
+
+def _score(
+    file: str, scored: Callable[[str], Scores], threads: int, *, header: bool, as_json: bool, tokens: bool
+) -> None:
+    from lmtool.filters import answers, incoming_text
+    from lmtool.score_output import COLUMNS, columns, objects
 
     def answer(text: str) -> str:
         scores = scored(text)
         return objects(scores, tokens=tokens) if as_json else columns(scores)
 
+    if header:
+        _write("\t".join(COLUMNS) + "\n")
     for text in answers(incoming_text(file), answer, threads):
         _write(text)
 
 
-def _check_options(context: str, *, header: bool, as_json: bool, tokens: bool) -> None:
-    from lmtool.errors import UsageError
+def _filter(
+    file: str,
+    scored: Callable[[str], Scores],
+    threads: int,
+    condition: Condition,
+    *,
+    invert: bool,
+    as_json: bool,
+    tokens: bool,
+) -> None:
+    """The lines for which a condition holds, or the others; then, on stderr, how many these are."""
+    from lmtool.filters import answers, incoming_text
+    from lmtool.score_output import objects
 
-    if context not in ("line", "carry"):
-        raise UsageError(f"--context must be line or carry, got {context}")
-    if tokens and not as_json:
-        raise UsageError("--tokens has no columns; it needs --json")
-    if header and as_json:
-        raise UsageError("--header names columns; with --json there are none")
+    def answer(text: str) -> tuple[str, int]:
+        scores = scored(text)
+        kept = condition(lambda name: getattr(scores, name), len(scores)) ^ invert
+        return objects(scores.select(kept), tokens=tokens) if as_json else scores.kept_text(kept), len(scores)
+
+    num_kept = num_lines = 0
+    for text, lines in answers(incoming_text(file), answer, threads):
+        _write(text)
+        num_kept, num_lines = num_kept + text.count("\n"), num_lines + lines
+    terminal.say(f"kept {num_kept:,} of {num_lines:,} lines")
+
+
+def _summarise(file: str, scored: Callable[[str], Scores], threads: int, *, as_json: bool, header: bool) -> None:
+    from lmtool.filters import answers, incoming_text
+    from lmtool.score_output import Totals, summary
+
+    every = answers(incoming_text(file), lambda text: Totals.of(scored(text)), threads)
+    _write(summary(sum(every, Totals()), as_json=as_json, header=header))
 
 
 def _scorer(

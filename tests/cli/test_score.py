@@ -129,6 +129,11 @@ def test_a_reader_that_has_enough_ends_it_in_silence(tiny):
         (["--context", "all"], "--context must be line or carry, got all"),
         (["--tokens"], "--tokens has no columns; it needs --json"),
         (["--json", "--header"], "--header names columns"),
+        (["--filter", "words < 3", "--header"], "--header names columns"),
+        (["--summary", "--json", "--tokens"], "--summary gives totals; --tokens asks for lines"),
+        (["--summary", "--filter", "words < 3"], "--summary gives totals; --filter asks for lines"),
+        (["--invert"], "--invert needs --filter"),
+        (["--filter", "word < 3"], "no quantity 'word' (did you mean 'words'?)"),
     ],
 )
 def test_options_that_do_not_go_together_are_usage_errors(lmtool, tiny, options, message):
@@ -153,3 +158,75 @@ def test_a_cache_that_cannot_be_written_is_done_without(lmtool, tiny):
 
     assert (done.code, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+# --summary and --filter -----------------------------------------------------------------------------------------------
+
+
+def test_a_summary_has_the_totals_that_eval_has(lmtool, tiny):
+    text = tiny / "test.txt"
+    summary = lmtool("score", tiny / "words", "--summary", "--json", text).json
+    header, figures = columns(lmtool("score", tiny / "words", "--summary", "--header", text))
+    whole = lmtool("eval", tiny / "words", "--json", "--on", text).json["results"][0]["metrics"]
+
+    lines = text.read_text().splitlines()
+    assert (summary["lines"], summary["words"]) == (len(lines), sum(len(line.split()) for line in lines))
+    for name in ("nats", "token_perplexity", "token_perplexity_without_oov", "word_perplexity", "bits_per_byte"):
+        assert summary[name] == pytest.approx(whole[name]["value"], rel=1e-9)
+    assert header == list(summary)
+    assert [float(one) for one in figures] == pytest.approx(list(summary.values()), rel=1e-9)
+
+
+def test_the_summary_of_nothing_is_one_all_the_same(lmtool, tiny):
+    summary = lmtool("score", tiny / "words", "--summary", "--json", input="").json
+
+    assert (summary["lines"], summary["nats"], summary["token_perplexity"]) == (0, 0, "NaN")
+
+
+@pytest.mark.parametrize("run", ["words", "chars", "lstm"])
+def test_a_filter_prints_the_lines_for_which_its_condition_holds(lmtool, tiny, run):
+    text = tiny / "test.txt"
+    scores = [json.loads(line) for line in lmtool("score", tiny / run, "--json", text).stdout.splitlines()]
+    limit = sorted(one["word_perplexity"] for one in scores)[len(scores) // 2]
+    condition = f"word_perplexity < {limit} and not words == 6 or words > 13"
+
+    done = lmtool("score", tiny / run, "--filter", condition, text)
+    others = lmtool("score", tiny / run, "--filter", condition, "--invert", text)
+
+    def holds(one):
+        few = one["word_perplexity"] < limit and len(one["text"].split()) != 6
+        return few or len(one["text"].split()) > 13
+
+    kept = [one["text"] for one in scores if holds(one)]
+    assert 0 < len(kept) < len(scores)
+    assert done.stdout.splitlines() == kept
+    assert done.stderr == f"kept {len(kept)} of {len(scores)} lines\n"
+    assert others.stdout.splitlines() == [one["text"] for one in scores if not holds(one)]
+
+
+def test_a_filter_may_give_objects_with_their_tokens(lmtool, tiny):
+    lines = ["The old clerk", "", "zebra zebra", "The clock ."]
+
+    options = ["--filter", "unknown == 0 and words > 0", "--json", "--tokens"]
+    done = lmtool("score", tiny / "words", *options, input="\n".join(lines))
+    plain = lmtool("score", tiny / "words", "--json", "--tokens", input="\n".join(lines))
+
+    assert done.stdout.splitlines() == [plain.stdout.splitlines()[i] for i in (0, 3)]
+
+
+def test_a_filter_leaves_what_it_prints_as_it_was(lmtool, tiny):
+    text = "  Two  spaces\t, \u00a0 \u2028 \x0b and 春\n\n"
+
+    done = lmtool("-q", "score", tiny / "words", "--filter", "bytes > 0", input=text)
+
+    assert (done.stdout, done.stderr) == (text, "")
+
+
+def test_a_line_that_is_kept_is_printed_before_the_next_is_asked(tiny):
+    command = [sys.executable, "-m", "lmtool", "-q", "score", str(tiny / "words"), "--filter", "words > 1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        for line in ("The clock\n", "clock\n", "a letter from the coast\n"):
+            process.stdin.write(line)
+            assert line == "clock\n" or process.stdout.readline() == line
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
