@@ -23,7 +23,7 @@ SPOTS = 16
 """Pieces of a file that are looked at by the quick check."""
 SPOT = 4096
 """Bytes of a piece."""
-QUICK = 16 << 20
+QUICK = 4 << 20
 """Bytes that the quick check reads wholly: the smallest files, as many as fit."""
 
 

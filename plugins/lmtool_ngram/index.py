@@ -14,16 +14,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmtool.compiled import Compiled, compiled
+from lmtool_ngram.columns import ArrayColumn
 from lmtool_ngram.lookup_kernels import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lmtool_ngram.columns import Column
     from lmtool_ngram.trie import Level
 
 SEARCHED = 8
@@ -34,15 +36,6 @@ SEGMENT = 1 << 24
 """Slots that are filled at once: what is written at random stays in memory."""
 _PIECE = 1 << 18
 """Contexts, and n-grams, that are read at once."""
-
-
-class Column(Protocol):
-    """An array that is read piece by piece."""
-
-    def __len__(self) -> int: ...
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """A copy or a view of some elements."""
-        ...
 
 
 def place_bits(num_ngrams: int) -> int:
@@ -82,21 +75,10 @@ def fill(slots: np.ndarray, words: Column, starts: Column) -> None:
 
 def indexed(level: Level) -> Level:
     """The same order with an index, in memory."""
-    words, starts = _Array(level.words), _Array(level.starts.astype(np.uint32, copy=False))
+    words, starts = ArrayColumn(level.words), ArrayColumn(level.starts.astype(np.uint32, copy=False))
     slots = np.zeros(num_slots(starts), dtype=np.uint32)
     fill(slots, words, starts)
     return replace(level, index=slots)
-
-
-class _Array:
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
-
-    def __len__(self) -> int:
-        return len(self._array)
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return self._array[start:stop]
 
 
 def _pieces(starts: Column) -> Iterator[tuple[int, np.ndarray]]:
@@ -135,4 +117,4 @@ def _enter(word: str) -> Compiled:
     return compiled(arrays, hashed)(_enter_words)
 
 
-__all__ = ["SEARCHED", "Column", "fill", "indexed", "num_slots", "place_bits"]
+__all__ = ["SEARCHED", "fill", "indexed", "num_slots", "place_bits"]

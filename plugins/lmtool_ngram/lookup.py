@@ -21,6 +21,7 @@ import numpy as np
 
 from lmtool_ngram import lookup_kernels
 from lmtool_ngram.index import SEARCHED, place_bits
+from lmtool_ngram.trie import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,24 +50,23 @@ class Lookup:
         above = levels[1:]
         words = _Together([level.words for level in levels], levels[0].words.dtype)
         starts = _Together([_starts(level) for level in levels], np.uint32)
-        probs = _Together([level.log_probs for level in above], np.float32)
-        backoffs = _Together([level.log_backoffs for level in above], np.float32)
+        numbers = [*(level.log_probs for level in above), *(level.log_backoffs for level in above)]
+        codes, values = _codes(numbers), _Together([_values(one) for one in numbers], np.float32)
         slots = _Together([level.index for level in above], np.uint32)
-        none = [0] * self.order
         num_slots, bits = [0, *(len(level.index) for level in above)], [place_bits(len(level)) for level in levels]
-        ways = [words.ways, starts.ways, [0, *probs.ways], [0, *backoffs.ways], [0, *slots.ways], num_slots, bits]
+        ways = [words.ways, starts.ways, *_halves(codes.ways), [0, *slots.ways], num_slots, bits, *_halves(values.ways)]
         self._tables = (
-            np.array([*ways, none, none], dtype=np.int64).ravel(),
+            np.array(ways, dtype=np.int64).ravel(),
             words.first,
             starts.first,
             *(np.ascontiguousarray(one, np.float32) for one in (levels[0].log_probs, levels[0].log_backoffs)),
-            probs.first,
-            backoffs.first,
-            np.zeros(1, np.float32),
+            codes.first,
+            codes.first,
+            values.first,
         )
         self._slots = slots.first
-        self._kept = words, starts, probs, backoffs, slots
-        kind = words.first.dtype.name, probs.first.dtype.name
+        self._kept = words, starts, codes, values, slots
+        kind = words.first.dtype.name, codes.first.dtype.name
         self._match, self._next = lookup_kernels.match(*kind), lookup_kernels.next_probs(*kind)
 
     def score(self, ids: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,6 +120,26 @@ class _Together:
         self.first = self.arrays[0] if self.arrays else np.zeros(1, dtype=dtype)
         addresses = [one.__array_interface__["data"][0] for one in (self.first, *self.arrays)]
         self.ways = [(one - addresses[0]) // self.first.itemsize for one in addresses[1:]]
+
+
+def _codes(numbers: Sequence[np.ndarray | Coded]) -> _Together:
+    """Probabilities and back-offs as they are stored: as codes, all or none."""
+    if not any(isinstance(one, Coded) for one in numbers):
+        return _Together([np.asarray(one) for one in numbers], np.float32)
+    codes = [one.codes for one in numbers if isinstance(one, Coded)]
+    if len(codes) < len(numbers) or len({one.dtype for one in codes}) > 1:
+        raise ValueError("of the orders above the first either all have codes of one type, or none has")
+    return _Together(codes, codes[0].dtype)
+
+
+def _values(numbers: np.ndarray | Coded) -> np.ndarray:
+    return numbers.values if isinstance(numbers, Coded) else np.zeros(0, dtype=np.float32)
+
+
+def _halves(ways: list[int]) -> list[list[int]]:
+    """Of probabilities and of back-offs, each for all orders; order 1, which is never coded, has none."""
+    half = len(ways) // 2
+    return [[0, *ways[:half]], [0, *ways[half:]]]
 
 
 def _starts(level: Level) -> np.ndarray:

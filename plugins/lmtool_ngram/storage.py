@@ -3,9 +3,11 @@
 FOLDER/
   ngram.json                 format version, settings, discounts, type and length of each array
   words-1.npy …              the arrays of `lmtool_ngram.trie.Level`, order by order; memory-mapped when loaded
+  log_probs_values-2.npy …   of a quantised model: what the codes in `log_probs-2.npy` stand for; so for back-offs
   index-2.npy …              see `lmtool_ngram.index`; orders without contexts of many continuations have none
 
-`ngram.json` is written last: a folder without it is no model. Version 1 had no indexes.
+`ngram.json` is written last: a folder without it is no model. Version 1 had neither indexes
+nor codes.
 """
 
 from __future__ import annotations
@@ -17,17 +19,19 @@ import numpy as np
 
 from lmtool.errors import DataError
 from lmtool.files import explain_os_errors, write_atomic
+from lmtool_ngram.columns import FileColumn
 from lmtool_ngram.index import fill, num_slots
-from lmtool_ngram.trie import Level
+from lmtool_ngram.trie import Coded, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FORMAT = "lmtool-ngram"
 FORMAT_VERSION = 2
 RECORD = "ngram.json"
 ARRAYS = ("words", "starts", "log_probs", "log_backoffs")
+OPTIONAL = ("log_probs_values", "log_backoffs_values", "index")
 _OWN = ("format", "version", "closed", "arrays")
 REPAIR = "train the model again, or copy the run again from where it came"
 
@@ -45,13 +49,21 @@ def save(folder: Path, levels: Sequence[Level], settings: dict[str, Any]) -> Non
     """
     arrays: dict[str, dict[str, Any]] = {}
     for order, level in enumerate(levels, start=1):
-        for name in ARRAYS:
-            array = np.ascontiguousarray(getattr(level, name))
+        for name, array in _arrays(level):
             file = folder / f"{name}-{order}.npy"
             with explain_os_errors(file):
                 np.save(file, array, allow_pickle=False)
             arrays[file.name] = {"dtype": array.dtype.name, "length": len(array)}
     write_record(folder, settings, arrays, closed=all(level.closed for level in levels[1:]))
+
+
+def _arrays(level: Level) -> Iterator[tuple[str, np.ndarray]]:
+    for name in ARRAYS:
+        array = getattr(level, name)
+        if isinstance(array, Coded):
+            yield f"{name}_values", array.values
+            array = array.codes
+        yield name, np.ascontiguousarray(array)
 
 
 def is_model(folder: Path) -> bool:
@@ -62,7 +74,7 @@ def is_model(folder: Path) -> bool:
 def link(source: Path, folder: Path) -> bool:
     """Give the files of a saved model a second name in another folder; False if that cannot be done there."""
     try:
-        for name in _read_record(source / RECORD)["arrays"]:
+        for name in read_record(source)["arrays"]:
             (folder / name).hardlink_to(source / name)
         write_atomic(folder / RECORD, (source / RECORD).read_bytes())
     except (OSError, DataError):
@@ -90,18 +102,30 @@ def write_record(
     for order in range(2, settings["order"] + 1):
         if size := _write_index(folder, order, arrays):
             arrays[f"index-{order}.npy"] = {"dtype": "uint32", "length": size}
-    record = {"format": FORMAT, "version": FORMAT_VERSION, **settings, "closed": closed, "arrays": arrays}
+    finish(folder, {"format": FORMAT, "version": FORMAT_VERSION, **settings, "closed": closed, "arrays": arrays})
+
+
+def finish(folder: Path, record: dict[str, Any]) -> None:
+    """Make a folder a model by what `read_record` gives back. Raises DataError if it cannot be written."""
     write_atomic(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def unfinish(folder: Path) -> None:
+    """Let a folder be no model while its arrays are changed. Raises DataError if it cannot be written."""
+    with explain_os_errors(folder):
+        (folder / RECORD).unlink()
 
 
 def load(folder: Path) -> tuple[list[Level], dict[str, Any]]:
     """Memory-map what `save` wrote: the orders and the settings. Raises DataError if it is missing or damaged."""
-    record = _read_record(folder / RECORD)
+    record = read_record(folder)
     arrays, levels = record["arrays"], []
     for order in range(1, record["order"] + 1):
-        opened = {name: _open(folder / f"{name}-{order}.npy", arrays) for name in ARRAYS}
-        if (name := f"index-{order}.npy") in arrays:
-            opened["index"] = _open(folder / name, arrays)
+        names = [name for name in (*ARRAYS, *OPTIONAL) if name in ARRAYS or f"{name}-{order}.npy" in arrays]
+        opened: dict[str, Any] = {name: _open(folder / f"{name}-{order}.npy", arrays) for name in names}
+        for name in ("log_probs", "log_backoffs"):
+            if (values := opened.pop(f"{name}_values", None)) is not None:
+                opened[name] = Coded(opened[name], values)
         levels.append(Level(**opened, closed=bool(record.get("closed", False))))
     return levels, record
 
@@ -111,7 +135,9 @@ def settings_of(record: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in _OWN}
 
 
-def _read_record(file: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """What `ngram.json` says. Raises DataError if it is missing or damaged."""
+    file = folder / RECORD
     try:
         record = json.loads(file.read_bytes())
         if record["format"] != FORMAT:
@@ -143,24 +169,9 @@ def _open(file: Path, arrays: dict[str, Any]) -> np.ndarray:
     return np.asarray(array)
 
 
-class _File:
-    """An array in a file, read piece by piece and never mapped: pages of mapped files would count as memory."""
-
-    def __init__(self, file: Path, facts: dict[str, Any]) -> None:
-        self._file, self._dtype, self._length = file, np.dtype(facts["dtype"]), facts["length"]
-        self._offset = file.stat().st_size - self._length * self._dtype.itemsize
-
-    def __len__(self) -> int:
-        return self._length
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        offset = self._offset + start * self._dtype.itemsize
-        return np.fromfile(self._file, self._dtype, stop - start, offset=offset)
-
-
 def _write_index(folder: Path, order: int, arrays: dict[str, dict[str, Any]]) -> int:
     """Returns how many slots the index has, 0 if there is none to be written."""
-    words, starts = (_File(folder / name, arrays[name]) for name in (f"words-{order}.npy", f"starts-{order}.npy"))
+    words, starts = (FileColumn(folder / name, arrays[name]) for name in (f"words-{order}.npy", f"starts-{order}.npy"))
     if size := num_slots(starts):
         file = folder / f"index-{order}.npy"
         with explain_os_errors(file):

@@ -8,10 +8,33 @@ array may be memory-mapped.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 NO_INDEX = np.zeros(0, dtype=np.uint32)
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """float32 [M], as codes of values. An index or a slice gives the values; so does `np.asarray` of all."""
+
+    codes: np.ndarray
+    """uint8 or uint16 [M]."""
+    values: np.ndarray
+    """float32 [at most 256 or 65536], ascending."""
+
+    dtype = np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, places: Any) -> Any:
+        return self.values[self.codes[places]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values: np.ndarray = self.values[self.codes]
+        return values.astype(dtype or np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +46,10 @@ class Level:
     starts: np.ndarray
     """uint32 or int64 [M of the order below + 1]; [0, V] at order 1."""
     log_probs: np.ndarray
-    """float32 [M], nats: the last word's, given the words before it."""
+    """float32 [M], or `Coded`, nats: the last word's, given the words before it."""
     log_backoffs: np.ndarray
-    """float32 [M], nats: what the order below is weighted with where a longer n-gram is missing; [0] if highest."""
+    """float32 [M], or `Coded`, nats: what the order below is weighted with where a longer n-gram is missing; [0] if
+    highest."""
     index: np.ndarray = field(default_factory=lambda: NO_INDEX)
     """uint32, see `lmtool_ngram.index`; [0] if there is none: looking up is slower then, and no different."""
     closed: bool = False
