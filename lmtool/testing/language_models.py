@@ -7,6 +7,7 @@ windows of another size, may differ in their last bits; `TOLERANCE` is far above
 
 from __future__ import annotations
 
+import io
 import shutil
 import tempfile
 import weakref
@@ -21,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmtool.api import LanguageModel
+    from lmtool.api import LanguageModel, Tokenizer
     from lmtool.data.dataset import Dataset
     from lmtool.testing.subject import Subject
 
@@ -39,8 +40,15 @@ class Trained:
     """Reads what `model.save` wrote."""
     ids: np.ndarray
     """int32 [B, T], stretches of text with a line's end amid."""
-    vocab_size: int
-    eos_id: int
+    tokenizer: Tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        return self.tokenizer.vocab_size
+
+    @property
+    def eos_id(self) -> int:
+        return self.tokenizer.eos_id
 
 
 def make(subject: Subject) -> Trained:
@@ -53,7 +61,7 @@ def make(subject: Subject) -> Trained:
     model, load = _fit(subject, dataset, folder / "scratch") if fitted else _initialise(subject, dataset)
     ids = dataset.split("test").read(0, BATCH * TIME).reshape(BATCH, TIME)
     ids[:, TIME // 2] = dataset.tokenizer.eos_id
-    made = Trained(model, load, ids, dataset.tokenizer.vocab_size, dataset.tokenizer.eos_id)
+    made = Trained(model, load, ids, dataset.tokenizer)
     weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)  # the model may go on using files in it
     return made
 
@@ -260,6 +268,18 @@ def check_same_text_same_model(subject: Subject) -> None:
     _equal(_score(again, made.ids), _score(made, made.ids), "a second model of the same text gives other scores")
 
 
+def check_exports(subject: Subject) -> None:
+    """What the model says it can be exported to, it can: twice the same bytes, in each of `export_formats`."""
+    made = _trained(subject)
+
+    for name in getattr(made.model, "export_formats", ()):
+        files = io.BytesIO(), io.BytesIO()
+        for file in files:
+            made.model.export(name, file, made.tokenizer)  # type: ignore[attr-defined]
+        assert files[0].getvalue(), f"nothing was written when it was exported to '{name}'"
+        assert files[0].getvalue() == files[1].getvalue(), f"exported to '{name}' twice, it gave different bytes"
+
+
 CHECKS = (
     check_shapes,
     check_probabilities_sum_to_one,
@@ -273,6 +293,7 @@ CHECKS = (
     check_threads,
     check_save_and_load,
     check_same_text_same_model,
+    check_exports,
 )
 
 

@@ -11,7 +11,9 @@ that still follow c, and c' is c without its first word. Where all words follow 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,10 +100,13 @@ def _build(
     """None if an n-gram is missing."""
     built = [unigrams]
     for order in orders:
-        parents, suffixes = (_places(built, ids) for ids in (order.ids[:, :-1], order.ids[:, 1:]))
+        with ThreadPoolExecutor(2) as pool:  # compiled loops run side by side
+            parents, suffixes = pool.map(partial(_places, built), (order.ids[:, :-1], order.ids[:, 1:]))
         if not closed and ((parents < 0).any() or (suffixes < 0).any()):
             return None
-        ranks = np.argsort(_keys(parents, order.ids[:, -1], len(unigrams.words)), kind="stable")
+        # Where rows may be equal, those of the file stay in front of those that were put in.
+        keys = _keys(parents, order.ids[:, -1], len(unigrams.words))
+        ranks = np.argsort(keys, kind="stable" if closed else None)
         ranks = _without_repetitions(order, parents, ranks)
         below = built[-1]
         table = Table(
@@ -135,7 +140,7 @@ def _without_repetitions(order: Order, parents: np.ndarray, ranks: np.ndarray) -
     sorted_parents = parents[ranks]
     again = np.flatnonzero((words[1:] == words[:-1]) & (sorted_parents[1:] == sorted_parents[:-1])) + 1
     if len(again) and len(real := again[~np.isnan(order.log_probs[ranks[again]])]):
-        raise DuplicateError(order.line(int(ranks[real].min())))
+        raise DuplicateError(order.line(int(np.maximum(ranks[real], ranks[real - 1]).min())))
     return np.delete(ranks, again)
 
 

@@ -98,3 +98,11 @@ def test_a_file_that_is_missing_or_damaged_is_named(lmtool):
     assert "error: cannot read nowhere.arpa: no such file or directory" in missing.stderr
     assert "error: broken.arpa: line 5: the file ends here, before \\end\\" in broken.stderr
     assert "model.file is missing" in unnamed.stderr
+
+
+def test_it_has_every_property_of_a_language_model(lmtool, tiny):
+    lmtool("export", tiny / "chars", "--to", "arpa", "-o", "chars.arpa")
+    done = lmtool("plugins", "check", "model", "arpa", "--set", "file=chars.arpa")
+
+    assert done.code == 0, done.stdout
+    assert "ok      exports" in done.stdout

@@ -150,13 +150,26 @@ class KeepsItsPlace(Bigrams):
         return log_probs - 0.01 * (self.place is not mine), last
 
 
+class ExportsNothing(Bigrams):
+    export_formats = ("json",)
+
+    def export(self, format, file, tokenizer):
+        pass
+
+
+class ExportsTheTime(ExportsNothing):
+    def export(self, format, file, tokenizer):
+        file.write(str(time.perf_counter_ns()).encode())
+
+
 def run(monkeypatch, check, model_class, seeds=lambda: 0):
     """The check on a component whose model is `model_class`."""
 
     def make(subject):
         rng = np.random.default_rng(5)
         ids = rng.integers(0, 7, (language_models.BATCH, language_models.TIME))
-        return language_models.Trained(model_class(7, 2, seeds()), model_class.load, ids, 7, 2)
+        tokenizer = SimpleNamespace(vocab_size=7, eos_id=2)
+        return language_models.Trained(model_class(7, 2, seeds()), model_class.load, ids, tokenizer)
 
     monkeypatch.setattr(language_models, "make", make)
     monkeypatch.setattr(language_models, "_MADE", {})
@@ -185,6 +198,8 @@ def test_a_right_model_passes(monkeypatch, check):
         ("stateful_is_true", RemembersLines),
         ("lines_in_one_stream", RemembersLinesOfTheStream),
         ("threads", KeepsItsPlace),
+        ("exports", ExportsNothing),
+        ("exports", ExportsTheTime),
         ("save_and_load", LoadsAnother),
         ("save_and_load", SavesAPickle),
         ("save_and_load", SavesAPickledArray),
