@@ -9,6 +9,7 @@ from lmtool_ngram.arpa_matching import SPECIAL, Matching
 from lmtool_ngram.arpa_parsing import ArpaFile
 from lmtool_ngram.arpa_tables import DuplicateError, Order, as_level, tables
 from lmtool_ngram.model import NgramLanguageModel, load
+from lmtool_ngram.quantize import quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ class Arpa:
     """Imports a model; see `lmtool.api.ImportedModel`."""
 
     def __init__(self, config: ArpaConfig) -> None:
-        self.file = config.file
+        self.file, self.quantize = config.file, config.quantize
 
     def vocabulary(self) -> Iterator[str]:
         """The words of the file, without those that stand for the ends of a line and for the unknown word."""
@@ -35,7 +36,10 @@ class Arpa:
 
     def fit(self, dataset: Dataset, *, progress: Progress, scratch: Path) -> NgramLanguageModel:
         """Read the file; of the dataset only the tokenizer counts. Raises DataError if the file is damaged."""
-        return read(self.file, dataset.tokenizer, progress=progress)
+        model = read(self.file, dataset.tokenizer, progress=progress)
+        if not self.quantize:
+            return model
+        return NgramLanguageModel(quantize(model.levels, self.quantize), model.settings)
 
     def load(self, folder: Path) -> NgramLanguageModel:
         """Memory-mapped. Raises DataError if it is damaged."""

@@ -213,6 +213,7 @@ def as_level(table: Table, vocab_size: int, *, highest: bool) -> Level:
         table.starts.astype(np.int64 if len(table.words) >= 1 << 32 else np.uint32),
         table.log_probs.astype(np.float32),
         table.log_backoffs[: 0 if highest else None].astype(np.float32),
+        closed=True,
     )
 
 

@@ -100,6 +100,15 @@ def test_a_file_that_is_missing_or_damaged_is_named(lmtool):
     assert "model.file is missing" in unnamed.stderr
 
 
+def test_it_may_be_stored_in_fewer_bits(lmtool, tiny, arpa):
+    assert lmtool(*IMPORT, "-o", "exact").code == lmtool(*IMPORT, "--set", "model.quantize=8", "-o", "coded").code == 0
+
+    sizes = [(lmtool.cwd / run / "model" / "log_probs-3.npy").stat().st_size for run in ("exact", "coded")]
+    assert sizes[1] < sizes[0] / 2
+    assert nats(lmtool, "coded", tiny / "test.txt") == pytest.approx(nats(lmtool, "exact", tiny / "test.txt"), rel=0.01)
+    assert lmtool("export", "coded", "--to", "arpa").code == 0
+
+
 def test_it_has_every_property_of_a_language_model(lmtool, tiny):
     lmtool("export", tiny / "chars", "--to", "arpa", "-o", "chars.arpa")
     done = lmtool("plugins", "check", "model", "arpa", "--set", "file=chars.arpa")
