@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import inspect
+import logging
 import re
+import sys
 import threading
 import types
 from functools import cached_property, lru_cache
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 _SCALARS: dict[str, Any] = {"int64": ctypes.c_int64, "float64": ctypes.c_double}
 _loading = threading.RLock()
+logger = logging.getLogger("lmtool.compiled")
+
+PIPELINE = 1
+"""Goes up when functions are compiled or called in another way."""
 
 
 class Compiled:
@@ -46,6 +51,7 @@ class Compiled:
         self.arguments = [one.strip() for one in signature.partition("->")[0].split(",")]
         self.returns = signature.partition("->")[2].strip() or None
         self.__name__, self.__doc__ = python.__name__, python.__doc__
+        self._loaded: Any = None
         self._converters = [_converter(self.__name__, one) for one in self.arguments]
 
     def __call__(self, *arguments: Any) -> Any:
@@ -54,27 +60,36 @@ class Compiled:
         Raises:
             TypeError: if an array is another.
             ValueError: if the number of arguments is wrong.
+            RuntimeError: if the function raised something.
         """
         converted = [convert(one) for convert, one in zip(self._converters, arguments, strict=True)]
         result = _SCALARS[self.returns or "int64"]()
-        self._function(ctypes.byref(result), ctypes.byref(ctypes.c_void_p()), *converted)
+        if self._function(ctypes.byref(result), ctypes.byref(ctypes.c_void_p()), *converted):
+            raise RuntimeError(f"{self.__name__} raised an exception, which is lost")
         return result.value if self.returns else None
 
-    @cached_property
+    @property
     def _function(self) -> Any:
-        with _loading:
-            address = _load(self._name, self._object_code())
+        if self._loaded is None:
+            with _loading:  # two threads may come here at once; one loads
+                if self._loaded is None:
+                    self._loaded = self._load()
+        return self._loaded
+
+    def _load(self) -> Any:
+        address = _load(self._name, self._object_code())
         # Numba's own calling convention: where the result goes, where an exception would go, the arguments.
         c_types = [_SCALARS.get(one, ctypes.c_void_p) for one in self.arguments]
         return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, *c_types)(address)
 
     @cached_property
     def _name(self) -> str:
-        """Names the function in the process and in the cache: changes with its source, the compiler and the machine."""
-        sources = [inspect.getsource(one) for one in (*self.helpers, self.python)]
-        facts = (*sources, str(self.arguments), str(self.returns), version("numba"), version("llvmlite"), *_machine())
-        digest = hashlib.sha256("\0".join(facts).encode()).hexdigest()
-        return f"{self.__name__}_{digest[:32]}"
+        """Names the function in the process and in the cache: changes with all that its object code depends on."""
+        named = {one.__name__ for one in self.helpers}
+        codes = [_described(one, named) for one in (*self.helpers, self.python)]
+        compiler = PIPELINE, sys.version_info[:2], version("numba"), version("llvmlite"), *_machine()
+        facts = repr((codes, self.arguments, self.returns, compiler))
+        return f"{self.__name__}_{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
 
     def _object_code(self) -> bytes:
         file: Path = cache_folder() / "compiled" / f"{self._name}.o"
@@ -84,16 +99,18 @@ class Compiled:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(file, hashlib.sha256(code).digest() + code)
-        except (OSError, DataError):
-            pass  # a cache that cannot be written is none
+        except (OSError, DataError) as error:
+            _warn_of_cache(str(error))
         return code
 
     def _compile(self) -> bytes:
         import llvmlite.binding as llvm
         import numba
 
-        names = {one.__name__: numba.njit(one, error_model="numpy") for one in self.helpers}
-        source = types.FunctionType(self.python.__code__, {**self.python.__globals__, **names}, self._name)
+        names: dict[str, Any] = {}
+        for one in self.helpers:  # each may call those before it
+            names[one.__name__] = numba.njit(_with_globals(one, names, one.__name__), error_model="numpy")
+        source = _with_globals(self.python, names, self._name)
         pointers = [
             numba.types.CPointer(getattr(numba.types, one[:-3])) if one.endswith("[:]") else getattr(numba.types, one)
             for one in self.arguments
@@ -134,6 +151,28 @@ def compiled(signature: str, *helpers: Callable[..., Any]) -> Callable[[Callable
         helpers: Plain functions that it calls.
     """
     return lambda python: Compiled(python, signature, helpers)
+
+
+def _described(function: Callable[..., Any], helpers: set[str]) -> Any:
+    """All of a function's code that decides what it computes; constants of its module by their values."""
+    code = function.__code__
+    values = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+    for name, value in values.items():
+        if name not in helpers and not isinstance(value, (int, float, str, types.ModuleType)):
+            raise TypeError(f"{function.__name__} uses {name}, which is neither a number nor a module nor a helper")
+    constants = {name: repr(value) for name, value in values.items() if isinstance(value, (int, float, str))}
+    plain = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
+    return function.__name__, code.co_code.hex(), repr(plain), code.co_names, code.co_varnames, constants
+
+
+def _with_globals(function: Callable[..., Any], names: dict[str, Any], name: str) -> Callable[..., Any]:
+    """The same function, with other values for some names."""
+    return types.FunctionType(function.__code__, {**function.__globals__, **names}, name)
+
+
+@lru_cache(1)
+def _warn_of_cache(reason: str) -> None:
+    logger.warning("compiled functions cannot be kept, so that each process compiles them again: %s", reason)
 
 
 def _converter(name: str, argument: str) -> Callable[[Any], Any]:
@@ -183,6 +222,8 @@ def _load(name: str, code: bytes) -> int:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address: int = engine.get_function_address(name)
+    if not address:
+        raise RuntimeError(f"object code of {name} does not hold it")
     return address
 
 

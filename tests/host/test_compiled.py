@@ -12,6 +12,8 @@ import pytest
 
 from lmtool.compiled import compiled
 
+STEP = 1
+
 CODE = """
 import sys
 import numpy as np
@@ -69,7 +71,7 @@ def test_damaged_object_code_is_compiled_again(script, tmp_path, damage):
 def test_a_cache_that_cannot_be_written_is_none(script, tmp_path):
     (tmp_path / "cache").write_text("a file, not a folder")
 
-    assert script() == ["2", "0.0", "0.693147", "True"]
+    assert script() == ["2", "0.0", "0.693147", "True"]  # and a warning
 
 
 @compiled("int64[:], int64 -> int64")
@@ -112,17 +114,54 @@ def test_the_interpreter_goes_on_meanwhile():
     assert waits > 3
 
 
-def test_a_function_that_raises_is_refused():
+def test_a_function_that_allocates_is_refused():
+    @compiled("int64 -> int64")
+    def allocates(number):
+        return np.zeros(number).sum()
+
+    with pytest.raises(TypeError, match="allocates raises or allocates"):
+        allocates(3)
+
+
+def test_what_a_function_raises_is_not_taken_for_a_result():
     @compiled("int64 -> int64")
     def fails(number):
         if number:
             raise ValueError("no")
         return number
 
-    @compiled("int64 -> int64")
-    def allocates(number):
-        return np.zeros(number).sum()
+    assert fails(0) == 0
+    with pytest.raises(RuntimeError, match="fails raised an exception"):
+        fails(1)
 
-    assert fails(0) == 0  # what is raised goes nowhere
-    with pytest.raises(TypeError, match="allocates raises or allocates"):
-        allocates(3)
+
+def test_a_constant_of_the_module_is_part_of_what_is_kept(monkeypatch):
+    def raised(number):
+        return number + STEP
+
+    monkeypatch.setitem(globals(), "STEP", 5)
+    before = compiled("int64 -> int64")(raised)
+    assert before(1) == 6
+    monkeypatch.setitem(globals(), "STEP", 7)
+
+    assert compiled("int64 -> int64")(raised)(1) == 8
+
+
+def test_a_global_whose_value_cannot_be_kept_is_refused(monkeypatch):
+    monkeypatch.setitem(globals(), "STEP", np.ones(1))
+
+    @compiled("int64 -> int64")
+    def raised(number):
+        return number + STEP[0]
+
+    with pytest.raises(TypeError, match="raised uses STEP"):
+        raised(1)
+
+
+def test_threads_that_come_first_together_load_once():
+    @compiled("int64 -> int64")
+    def same(number):
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(same, range(64))) == list(range(64))
