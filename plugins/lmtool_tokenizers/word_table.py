@@ -7,38 +7,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool_tokenizers import word_kernels
+from lmtool_tokenizers.word_kernels import CLASSES, PADDING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SMALLEST = 12
 """A table has at least 2**12 slots."""
+AT_ONCE = 1 << 13
+"""Words that are found before they are looked up: so many of them wait for memory side by side."""
 
 
-class WordTable:
-    """Ids of known words: the position of each in a list. Nothing changes once it is made: threads may share it.
+class Pieces:
+    """A text's words, some thousand at a time, each line's end among them.
 
     Args:
-        words: Different ones. The first is the end of a line, however it is spelt.
+        text: Lines, each with its `\\n`.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self._letters, self._starts = _joined(words)
-        self._bits = _bits(len(words))
-        self._slots = np.zeros(1 << self._bits, np.uint64)
-        word_kernels.insert(self._slots, self._bits, self._letters, self._starts, 1, len(words))
+    def __init__(self, text: str) -> None:
+        self._data, self._eights, self.size = _to_bytes(text)
+        self._keys = np.empty(AT_ONCE, np.uint64)
+        self._begins, self._lengths = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.int64)
+        self._progress = np.zeros(2, np.int64)
 
-    def encode(self, text: str, unknown: int) -> np.ndarray:
-        """int32 [N]: the ids of all whitespace-separated words, 0 for each line's end.
+    @property
+    def words(self) -> tuple[np.ndarray, ...]:
+        """The arguments by which kernels know the words that are at hand."""
+        return self._data, self._keys, self._begins, self._lengths
 
-        Args:
-            text: Lines, each with its `\\n`.
-            unknown: The id of words that are not in the list.
-        """
-        data = to_bytes(text)
-        ids = np.empty(len(data), np.int32)
-        arrays = word_kernels.CLASSES, self._slots, self._bits, self._letters, self._starts
-        return ids[: word_kernels.encode(data, len(data), *arrays, unknown, ids)].copy()
+    def __iter__(self) -> Iterator[int]:
+        """How many are at hand."""
+        while self._progress[0] < self.size:
+            filled = self._keys, self._begins, self._lengths
+            word_kernels.split(self._data, self._eights, self.size, CLASSES, *filled, AT_ONCE, self._progress)
+            yield int(self._progress[1])
 
 
 class WordCounter:
@@ -46,7 +49,7 @@ class WordCounter:
 
     def __init__(self) -> None:
         self._bits = SMALLEST
-        self._slots = np.zeros(1 << SMALLEST, np.uint64)
+        self._slots = np.zeros(2 << SMALLEST, np.uint64)
         self._letters = np.zeros(1 << 16, np.uint8)
         self._starts, self._counts = np.zeros(self._limit + 1, np.int64), np.zeros(self._limit, np.int64)
         self._known = np.zeros(1, np.int64)
@@ -56,35 +59,41 @@ class WordCounter:
         """Words that the table may hold: half of its slots."""
         return 1 << (self._bits - 1)
 
+    @property
+    def _room(self) -> int:
+        """Bytes of words that it may hold."""
+        return len(self._letters) - PADDING
+
     def add(self, text: str) -> None:
         """Count the words of a text that ends with a line's end."""
-        data = to_bytes(text)
-        done = self._count(data, 0)
-        while done < len(data):
-            self._grow(len(data) - done)
-            done = self._count(data, done)
+        pieces = Pieces(text)
+        for count in pieces:
+            done = self._learn(pieces, 0, count)
+            while done < count:
+                self._grow(pieces.size)
+                done = self._learn(pieces, done, count)
 
-    def _count(self, data: np.ndarray, offset: int) -> int:
-        table = self._slots, self._bits, self._letters, len(self._letters), self._starts, self._limit
-        done: int = word_kernels.count(data, offset, len(data), word_kernels.CLASSES, *table, self._known, self._counts)
+    def _learn(self, pieces: Pieces, offset: int, count: int) -> int:
+        table = self._slots, self._bits, self._letters, self._room, self._starts, self._limit
+        done: int = word_kernels.learn(*pieces.words, offset, count, *table, self._known, self._counts)
         return done
 
-    def _grow(self, waiting: int) -> None:
-        """Twice as many words and letters, or as many letters as there may come."""
-        known, used = int(self._known[0]), int(self._starts[self._known[0]])
-        if len(self._letters) < used + waiting:
-            self._letters = np.concatenate([self._letters, np.zeros(max(len(self._letters), waiting), np.uint8)])
+    def _grow(self, size: int) -> None:
+        """Twice as many words, and as many letters as `size` bytes of text may bring."""
+        known = int(self._known[0])
+        if self._room <= self._starts[known] + size:
+            more = max(len(self._letters), (size + 8) & ~7)  # whole eights
+            self._letters = np.concatenate([self._letters, np.zeros(more, np.uint8)])
         if known == self._limit:
             self._bits += 1
             self._starts = np.concatenate([self._starts, np.zeros(known, np.int64)])
             self._counts = np.concatenate([self._counts, np.zeros(known, np.int64)])
-            self._slots = np.zeros(1 << self._bits, np.uint64)
-            word_kernels.insert(self._slots, self._bits, self._letters, self._starts, 0, known)
+            self._slots = np.zeros(2 << self._bits, np.uint64)
+            word_kernels.insert(self._slots, self._bits, self._letters.view("<u8"), self._starts, 0, known)
 
     def words(self) -> list[str]:
         """All words, in the order in which they came first."""
-        known = int(self._known[0])
-        letters = self._letters[: self._starts[known]].tobytes()
+        letters = self._letters[: self._starts[self._known[0]]].tobytes()
         return letters.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
     def counts(self) -> np.ndarray:
@@ -92,22 +101,43 @@ class WordCounter:
         return self._counts[: self._known[0]].copy()
 
 
-def to_bytes(text: str) -> np.ndarray:
-    """uint8 [N]: UTF-8."""
-    return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
+class WordTable:
+    """Ids of known words: the position of each in a list. Nothing changes once it is made: threads may share it.
+
+    Args:
+        words: Different ones, for speed frequent ones first. The first is the end of a line, however it is spelt.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        text = "\n".join([*words, ""])
+        if text.count("\n") > len(words):  # what holds a line's end is no word of any text
+            text = "\n".join([*(word.replace("\n", " ") for word in words), ""])
+        self._letters, eights, size = _to_bytes(text)
+        self._starts = np.zeros(len(words) + 1, np.int64)
+        self._starts[1:] = np.flatnonzero(self._letters[:size] == ord("\n")) + 1
+        self._bits = max(SMALLEST, int(2 * len(words)).bit_length())
+        self._slots = np.zeros(2 << self._bits, np.uint64)
+        word_kernels.insert(self._slots, self._bits, eights, self._starts, 1, len(words))
+
+    def encode(self, text: str, unknown: int) -> np.ndarray:
+        """int32 [N]: the ids of all whitespace-separated words, 0 for each line's end.
+
+        Args:
+            text: Lines, each with its `\\n`.
+            unknown: The id of words that are not in the list.
+        """
+        pieces = Pieces(text)
+        found = [np.zeros(0, np.int32)]
+        for count in pieces:
+            ids = np.empty(count, np.int32)
+            table = self._slots, self._bits, self._letters, self._starts
+            word_kernels.look_up(*pieces.words, count, *table, unknown, ids)
+            found.append(ids)
+        return np.concatenate(found)
 
 
-def _joined(words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """uint8: the letters of all words, each followed by a line's end; int64 [M + 1]: where each begins."""
-    text = "\n".join([*words, ""])
-    if text.count("\n") > len(words):  # what holds a line's end is no word of any text
-        text = "\n".join([*(word.replace("\n", " ") for word in words), ""])
-    letters = to_bytes(text)
-    starts = np.zeros(len(words) + 1, np.int64)
-    starts[1:] = np.flatnonzero(letters == ord("\n")) + 1
-    return letters, starts
-
-
-def _bits(num_words: int) -> int:
-    """Of a table that is filled to a half at most."""
-    return max(SMALLEST, int(2 * num_words).bit_length())
+def _to_bytes(text: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """UTF-8 and zeros behind it, uint8; the same memory as uint64; and how many bytes are text."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    padded = encoded + bytes(PADDING + -len(encoded) % 8)
+    return np.frombuffer(padded, np.uint8), np.frombuffer(padded, "<u8"), len(encoded)
