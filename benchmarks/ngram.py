@@ -104,16 +104,22 @@ class Job:
 
 
 def prepare(names: list[str], path: Path, *, characters: bool, limit: float = float("inf")) -> Path:
-    """The words of some sources, one space between them, as one plain text of at most so many bytes."""
+    """The words of some sources, one space between them, as one plain text of at most so many bytes.
+
+    `<s>` and `</s>`, which `lmplz` refuses, are left out.
+    """
     size = 0
     with path.open("w", encoding="utf-8") as file:
         for name in names:
             text = b"".join(read_chunks(name)).decode()
             for line in text.removesuffix("\n").split("\n"):
-                words = " ".join(line.strip().replace(" ", "▁") if characters else line.split())
-                if (size := size + len(words.encode()) + 1) > limit:
+                words = line.strip().replace(" ", "▁") if characters else line.split()
+                words_line = " ".join(words)
+                if "s>" in words_line:
+                    words_line = " ".join(word for word in words if word not in ("<s>", "</s>"))
+                if (size := size + len(words_line.encode()) + 1) > limit:
                     return path
-                file.write(words + "\n")
+                file.write(words_line + "\n")
     return path
 
 

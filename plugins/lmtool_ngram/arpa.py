@@ -34,7 +34,8 @@ LOG_ZERO = -99.0
 """What the format has for the logarithm of zero."""
 
 _NUMBER_BYTES = 72  # a sign, `0.`, up to 53 zeros and nine digits
-_POWERS = 10.0 ** np.arange(64)
+_POWERS = np.append(10.0 ** np.arange(64), 0.5)
+"""Of ten; and one half, to round by. The loop has no other floating-point constants."""
 
 
 def write(file: IO[bytes], levels: Sequence[Level], tokenizer: Tokenizer) -> None:
@@ -139,13 +140,15 @@ def _put_number(value: Any, powers: Any, out: Any, at: Any) -> Any:
     if value < 0.0:
         out[at] = 45
         at += 1
-        value = -value
-    decimals = 8
-    while value * powers[decimals] >= 999999999.5 and decimals > 0:
+        value = 0.0 - value
+    half, decimals = powers[64], 8
+    digits = int(value * powers[decimals] + half)
+    while digits > 999999999 and decimals > 0:
         decimals -= 1
-    while value * powers[decimals] < 99999999.95 and decimals < 60:
+        digits = int(value * powers[decimals] + half)
+    while digits < 100000000 and decimals < 60:
         decimals += 1
-    digits = int(value * powers[decimals] + 0.5)
+        digits = int(value * powers[decimals] + half)
     while decimals > 0 and digits % 10 == 0:
         digits //= 10
         decimals -= 1

@@ -21,7 +21,8 @@ PROBLEMS = {
     NO_BACKOFF: "'{}' is wanted to be a back-off, or not to be there",
 }
 
-_POWERS = 10.0 ** np.arange(64)
+_POWERS = np.append(10.0 ** np.arange(64), np.inf)
+"""Of ten; and infinity. The loop has no other floating-point constants."""
 _SEED, _PRIME = 1469598103934665603, 1099511628211  # of the FNV hash
 
 
@@ -90,13 +91,12 @@ def _insert(text: Any, ends: Any, count: int, hashes: Any, slots: Any, mask: int
 
 
 def _read_number(text: Any, at: int, powers: Any, numbers: Any, row: int) -> int:
-    """Where the number that begins here ends; -1 if there is none, -2 if it is no finite one."""
-    sign = 1.0
+    """Where the number that begins here ends; -1 if there is none."""
+    below_zero = text[at] == 45
     if text[at] == 45 or text[at] == 43:
-        sign = -1.0 if text[at] == 45 else 1.0
         at += 1
     if (text[at] | 32) == 105 and (text[at + 1] | 32) == 110 and (text[at + 2] | 32) == 102:
-        numbers[row] = sign * np.inf
+        numbers[row] = 0.0 - powers[64] if below_zero else powers[64]
         return at + 3
     digits, exponent, any_digit, after_point = 0, 0, False, False
     while True:
@@ -133,7 +133,7 @@ def _read_number(text: Any, at: int, powers: Any, numbers: Any, row: int) -> int
         value /= powers[min(-exponent, 60)]
     else:
         value *= powers[min(exponent, 60)]
-    numbers[row] = sign * value
+    numbers[row] = 0.0 - value if below_zero else value
     return at
 
 
