@@ -54,7 +54,7 @@ def count(tokenizer: Tokenizer, text: str, ids: np.ndarray) -> Counts:
         text: At least one line, joined by `\n`.
         ids: Of the lines, `eos_id` after each.
     """
-    num_lines = text.count("\n") + 1
+    num_lines = int(np.count_nonzero(ids == tokenizer.eos_id))
     unknown = 0 if tokenizer.unk_id is None else int(np.count_nonzero(ids == tokenizer.unk_id))
     return Counts(
         tokens=len(ids),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Record, TextTokenizer, Tokenizer
 
-BLOCK_CHARS = 1 << 20
+BLOCK_CHARS = 1 << 19
 """Small records are encoded together up to about so many characters; a larger one is encoded as it is."""
 SMALL = 4
 """Blocks that are encoded in this process before other processes are started, which takes them a while."""
@@ -38,6 +38,7 @@ class Block:
     """Lines joined by `\\n`."""
     document_ends: tuple[int, ...]
     """For each document that ends in this block, the number of lines of the block up to its end."""
+    num_lines: int
 
 
 class Encoded(NamedTuple):
@@ -62,10 +63,10 @@ def blocks(records: Iterable[Record], size: int) -> Iterator[Block]:
         if record.last:
             ends.append(lines)
         if chars >= size:
-            yield Block("\n".join(texts), tuple(ends))
+            yield Block("\n".join(texts), tuple(ends), lines)
             texts, ends, chars, lines = [], [], 0, 0
     if texts:
-        yield Block("\n".join(texts), tuple(ends))
+        yield Block("\n".join(texts), tuple(ends), lines)
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:
@@ -82,11 +83,10 @@ def takes_text(tokenizer: Tokenizer) -> bool:
 
 def encode_block(tokenizer: Tokenizer, block: Block) -> Encoded:
     """Pure: the same in any thread and process."""
-    num_lines = block.text.count("\n") + 1
     ids = encode_text(tokenizer, block.text + "\n")
     line_ends = np.flatnonzero(ids == tokenizer.eos_id) + 1
-    if len(line_ends) != num_lines:
-        raise ValueError(f"{type(tokenizer).__name__} gave {len(line_ends)} line ends for {num_lines} lines")
+    if len(line_ends) != block.num_lines:
+        raise ValueError(f"{type(tokenizer).__name__} gave {len(line_ends)} line ends for {block.num_lines} lines")
     document_ends = line_ends[np.array(block.document_ends, np.int64) - 1]
     return Encoded(ids.astype(smallest_type(tokenizer.vocab_size)), count(tokenizer, block.text, ids), document_ends)
 
