@@ -140,15 +140,35 @@ def test_a_saved_model_is_indexed_and_mapped(saved):
     assert isinstance(levels[1].index.base, np.memmap)
 
 
-def test_a_counted_model_holds_the_end_of_each_ngram(saved):
-    levels = load(saved[0]).levels
-    ngrams = [{(word,) for word in range(41)}]
+def ngrams_of(levels):
+    """For each order the set of its n-grams."""
+    found = [[(word,) for word in range(len(levels[0]))]]
     for level in levels[1:]:
         parents = np.repeat(np.arange(len(level.starts) - 1), np.diff(level.starts.astype(int)))
-        shorter = sorted(ngrams[-1])
-        ngrams.append({(*shorter[p], int(w)) for p, w in zip(parents, level.words, strict=True)})
+        found.append([(*found[-1][p], int(w)) for p, w in zip(parents, level.words, strict=True)])
+    return list(map(set, found))
 
-    assert all({ngram[1:] for ngram in ngrams[n]} <= ngrams[n - 1] for n in (1, 2))
+
+@given(
+    ids=st.lists(st.integers(0, 6), min_size=1, max_size=150),
+    order=st.integers(2, 5),
+    prune=st.sampled_from([[], [0, 1], [0, 0, 1], [0, 1, 2]]),
+)
+@settings(max_examples=30, deadline=None)
+def test_counting_and_pruning_by_counts_leave_the_end_of_each_ngram(ids, order, prune):
+    levels = fit_ids(np.array([*ids, 6], dtype=np.int32), order, 7, 6, prune=prune).levels
+
+    ngrams = ngrams_of(levels)
+
+    assert all(level.closed for level in levels[1:])
+    assert all({ngram[1:] for ngram in ngrams[n]} <= ngrams[n - 1] for n in range(1, order))
+
+
+def test_pruning_by_entropy_is_not_relied_on_to_do_so():
+    ids = np.random.default_rng(0).integers(0, 6, 2000).astype(np.int32)
+    levels = fit_ids(np.append(ids, 6), 3, 7, 6, prune_entropy=1e-4).levels
+
+    assert not any(level.closed for level in levels[1:])
 
 
 def test_one_long_stream_equals_its_lines(saved):
