@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from lmtool.errors import DataError
@@ -29,6 +28,8 @@ QUICK = 4 << 20
 
 def write_checksums(folder: Path) -> None:
     """Write `SHA256SUMS` and `SHA256SPOTS` for all files below the folder."""
+    from concurrent.futures import ThreadPoolExecutor  # slow to import, and only for writing
+
     names = _files(folder)
     spots = [f"{_spots(path)}  {path.stat().st_size}  {name}\n" for name in names for path in [folder / name]]
     (folder / SPOTS_NAME).write_text("".join(spots), encoding="utf-8")
