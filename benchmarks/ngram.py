@@ -180,6 +180,7 @@ def speed(job: Job, heldout: Path, rounds: int) -> None:
     commands = {
         "query -v summary": (["query", "-v", "summary", binary], heldout),
         "lmtool score": ([*LMTOOL, "score", run_, str(heldout)], None),
+        "lmtool score --summary": ([*LMTOOL, "score", "--summary", run_, str(heldout)], None),
     }
     text = heldout.read_text(encoding="utf-8")
     tokens = text.count(" ") + 2 * text.count("\n")
@@ -195,6 +196,7 @@ def speed(job: Job, heldout: Path, rounds: int) -> None:
         middle = statistics.median(values or [float("nan")])
         say(name, f"{middle:8.2f} s {tokens / middle / 1e6:8.2f} M tokens/s")
     ratio(times, "lmtool score", "query -v summary")
+    ratio(times, "lmtool score --summary", "query -v summary")
     ratio(times, "lmtool", "kenlm module")
 
 
