@@ -23,7 +23,7 @@ from lmtool_ngram.columns import ArrayColumn
 from lmtool_ngram.lookup_kernels import hashed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lmtool_ngram.columns import Column
     from lmtool_ngram.trie import Level
@@ -56,13 +56,14 @@ def num_slots(starts: Column) -> int:
     return int(count / LOAD) + 1 if count else 0
 
 
-def fill(slots: np.ndarray, words: Column, starts: Column) -> None:
+def fill(slots: np.ndarray, words: Column, starts: Column, between: Callable[[], None] = lambda: None) -> None:
     """Enter the n-grams of an order; reads them once for each `SEGMENT` of slots.
 
     Args:
         slots: uint32 [`num_slots(starts)`], all 0; may be a mapped file.
         words: uint16 or int32 [M].
         starts: uint32, as in `Level`.
+        between: Called behind each segment.
     """
     bits = place_bits(len(words))
     for begin in range(0, len(slots), SEGMENT):
@@ -71,6 +72,7 @@ def fill(slots: np.ndarray, words: Column, starts: Column) -> None:
             piece = np.ascontiguousarray(words.read(low, int(part[-1])))
             enter = _enter(piece.dtype.name)
             enter(part, first, len(part) - 1, piece, low, SEARCHED, bits, slots, len(slots), begin, begin + SEGMENT)
+        between()
 
 
 def indexed(level: Level) -> Level:

@@ -13,6 +13,7 @@ nor codes.
 from __future__ import annotations
 
 import json
+import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,6 +177,13 @@ def _write_index(folder: Path, order: int, arrays: dict[str, dict[str, Any]]) ->
         file = folder / f"index-{order}.npy"
         with explain_os_errors(file):
             slots = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint32, shape=(size,))
-            fill(np.asarray(slots), words, starts)
+            fill(np.asarray(slots), words, starts, between=lambda: _let_go(slots))
             slots.flush()
     return size
+
+
+def _let_go(mapped: np.memmap[Any, Any]) -> None:
+    """Take what is written of a mapped file out of this process's memory."""
+    base: Any = mapped.base
+    if hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
