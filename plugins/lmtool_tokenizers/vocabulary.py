@@ -86,7 +86,7 @@ def load(folder: Path) -> dict[str, Any]:
         tokens = contents["tokens"]
         if (
             len(tokens) < 2
-            or not all(isinstance(token, str) for token in tokens)
+            or set(map(type, tokens)) != {str}
             or len(set(tokens[1:])) + 1 != len(tokens)
         ):
             raise ValueError("its tokens are not a list of different strings")
