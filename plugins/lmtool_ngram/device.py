@@ -131,7 +131,14 @@ def next_context(ids: Array, context: Array, eos_id: int) -> Array:
 
 
 def _find(tables: DeviceTables, n: int, parents: Array, targets: Array) -> Array:
-    """As `Level.find` of order n + 1, int32; parents and targets may be -1, and are then not found."""
+    """Places in order n + 1 of the n-grams with these first n words and last word, int32; -1 where there is none.
+
+    Args:
+        tables: Of a higher order.
+        n: From 1.
+        parents: int32, places in order n, or -1.
+        targets: int32, words, or -1.
+    """
     words, starts = tables.words[n], tables.starts[n]
     asked = jnp.maximum(parents, 0)
     low = starts[asked]

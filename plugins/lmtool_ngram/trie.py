@@ -58,30 +58,3 @@ class Level:
 
     def __len__(self) -> int:
         return len(self.words)
-
-    def find(self, parents: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Places of the n-grams with these first n-1 words and last word; -1 where there is none.
-
-        A binary search among the continuations of each parent; each pass halves what is left of all queries at once.
-
-        Args:
-            parents: int64 [Q], places in the order below.
-            targets: int64 [Q], word ids.
-        """
-        if not len(self):
-            return np.full(len(parents), -1)
-        low = self.starts[parents].astype(np.int64)
-        size = self.starts[parents + 1] - low
-        found = np.where(size > 0, low, -1)
-        active = np.flatnonzero(size > 1)
-        low, size, wanted = low[active], size[active], targets[active]
-        while len(active):
-            # The word, if it is there, lies in [low, low + size).
-            half = size >> 1
-            low += half * (self.words[low + half] <= wanted)
-            size -= half
-            if (unfinished := size > 1).mean() < 0.7:
-                found[active] = low
-                active, low, size, wanted = (x[unfinished] for x in (active, low, size, wanted))
-        found[self.words[found] != targets] = -1
-        return found
