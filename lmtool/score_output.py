@@ -23,8 +23,8 @@ COLUMNS = ("nats", "tokens", "perplexity", "unknown")
 
 ROW = 96
 """Bytes that a row may have."""
-LARGEST = 1e12
-"""Numbers below are written by the fast loop."""
+FEW = 500
+"""Lines that need no compiled loop."""
 
 
 def put_digits(number: Any, width: Any, out: Any, at: Any) -> Any:
@@ -105,7 +105,8 @@ def columns(scores: Scores) -> str:
     import numpy as np
 
     nats, perplexity = scores.nats, scores.token_perplexity
-    if not ((np.abs(nats) < LARGEST) & (perplexity > 1 / LARGEST) & (perplexity < LARGEST)).all():
+    few = len(scores) < FEW
+    if few or not ((np.abs(nats) < 1e12) & (perplexity > 1e-99) & (perplexity < 1e99)).all():
         return _columns_one_by_one(scores)
     millionths = np.rint(nats * 1e6).astype(np.int64)
     digits, exponents = _six_digits(perplexity)

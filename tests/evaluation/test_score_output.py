@@ -12,7 +12,7 @@ from fake_models import Bigram, Letters, Uniform
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lmtool.score_output import Totals, columns, objects, summary
+from lmtool.score_output import FEW, Totals, columns, objects, summary
 from lmtool.scoring import score_lines
 
 counts = st.integers(0, 10**15)
@@ -39,7 +39,7 @@ def lines(rows):
         st.tuples(
             st.floats(-1e-3, 1e11),
             counts,
-            st.one_of(st.floats(0.9, 1e4), st.floats(1e-11, 1e11), st.integers(-9, 10).map(lambda n: 10.0**n)),
+            st.one_of(st.floats(0.9, 1e4), st.floats(1e-90, 1e90), st.integers(-90, 90).map(lambda n: 10.0**n)),
             counts,
         ),
         max_size=5,
@@ -47,7 +47,9 @@ def lines(rows):
 )
 @example([(0.0, 1, 1.0, 0), (-0.0, 1, 999999.5, 0), (0.9999999, 1, 9.999999, 0), (1.5, 1, 0.00012345, 0)])
 def test_columns_are_those_of_percent_formatting(rows):
+    rows *= FEW  # more than are formatted one by one
     text = columns(lines(rows))
+    rows, text = rows[: len(rows) // FEW], "".join(text.splitlines(keepends=True)[: len(rows) // FEW])
 
     assert text.count("\n") == len(rows)
     for line, (nats, tokens, perplexity, unknown) in zip(text.splitlines(), rows, strict=True):
@@ -63,7 +65,9 @@ def test_columns_are_those_of_percent_formatting(rows):
 
 @pytest.mark.parametrize("nats", [math.inf, 1e300])
 def test_what_is_beyond_all_bounds_is_written_too(nats):
-    assert columns(lines([(nats, 3, math.inf, 1), (1.5, 2, 4.0, 0)])) == f"{nats:.6f}\t3\tinf\t1\n1.500000\t2\t4\t0\n"
+    text = columns(lines([(nats, 3, math.inf, 1), (1.5, 2, 4.0, 0)] * FEW))
+
+    assert text == f"{nats:.6f}\t3\tinf\t1\n1.500000\t2\t4\t0\n" * FEW
 
 
 @settings(max_examples=30, deadline=None)
