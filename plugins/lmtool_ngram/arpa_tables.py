@@ -1,8 +1,9 @@
 """The n-grams of an ARPA file as the tables of `lmtool_ngram.trie`.
 
 An n-gram is looked up by its words from the first to the last, so that the n-grams it begins with must be there, and
-what tells its probability without its first word. Files from tools that prune each n-gram for itself lack some of them:
-they are put in with the probability that backing off gives them, which changes no probability (as KenLM does).
+looking up may stop where what it ends with is missing. Files from tools that prune each n-gram for itself lack some of
+both: they are put in with the probability that backing off gives them, which changes no probability. (KenLM does so for
+what an n-gram ends with, and refuses a file that lacks what it begins with.)
 
 Where n-grams had to be left out because the vocabulary lacks their words, the back-offs of their contexts are computed
 anew from what is left of the distribution: b(c) = (1 - sum of p(w | c)) / (1 - sum of p(w | c')), where w are the words
