@@ -196,7 +196,6 @@ def _machine() -> tuple[str, str, str]:
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
-@lru_cache(1)
 def _target_machine() -> Any:
     import llvmlite.binding as llvm
 
@@ -207,23 +206,22 @@ def _target_machine() -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=3, jit=True, reloc="pic")
 
 
-@lru_cache(1)
-def _engine() -> Any:
-    import llvmlite.binding as llvm
-
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
+_engines: list[Any] = []
+"""Each holds one function; it goes when the process does."""
 
 
 def _load(name: str, code: bytes) -> int:
     """The address of a function in its object code."""
     import llvmlite.binding as llvm
 
-    engine = _engine()
+    # An engine for each: with several objects in one, LLVM finds one object's constants by another's table of offsets.
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     address: int = engine.get_function_address(name)
     if not address:
         raise RuntimeError(f"object code of {name} does not hold it")
+    _engines.append(engine)
     return address
 
 

@@ -158,6 +158,21 @@ def test_a_global_whose_value_cannot_be_kept_is_refused(monkeypatch):
         raised(1)
 
 
+def test_functions_keep_their_own_constants_however_many_are_loaded():
+    # A tuple that is looked up becomes a table beside the code; each function must find its own.
+    def first(number):
+        return (1, 20, 300, 4000, 50000, 600000, 7, 88)[number]
+
+    def second(number):
+        return (9, 80, 700, 6000, 50000, 400000, 3, 22)[number]
+
+    functions = [compiled("int64 -> int64")(one) for one in (first, second, first, second)]
+
+    for _ in range(2):
+        for function, python in zip(functions, (first, second, first, second), strict=True):
+            assert [function(i) for i in range(8)] == [python(i) for i in range(8)]
+
+
 def test_threads_that_come_first_together_load_once():
     @compiled("int64 -> int64")
     def same(number):
