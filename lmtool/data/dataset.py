@@ -71,11 +71,17 @@ LARGE = 1 << 16
 
 
 def _slice(shard: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """`shard[start:stop]`."""
+    """`shard[start:stop]`. Raises DataError if its file is gone or was cut."""
     if not isinstance(shard, np.memmap) or stop - start < LARGE:
         return shard[start:stop]
     assert shard.filename
-    return np.fromfile(shard.filename, shard.dtype, stop - start, offset=shard.offset + start * shard.itemsize)
+    try:
+        ids = np.fromfile(shard.filename, shard.dtype, stop - start, offset=shard.offset + start * shard.itemsize)
+    except OSError as error:
+        raise DataError(f"cannot read {shard.filename}: {(error.strerror or str(error)).lower()}", REPAIR) from None
+    if len(ids) < stop - start:
+        raise DataError(f"{shard.filename} is damaged: it ends before id {stop}", REPAIR)
+    return ids
 
 
 class Split:

@@ -19,7 +19,7 @@ def _checked_size(size: str) -> str:
 
 def bytes_of(size: str) -> int:
     """`512 MB` as a number of bytes; K, M, G and T are powers of 1024. Raises ValueError if it is no size."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", size.upper())
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]+)?)\s*([KMGT]?)(?:I?B)?\s*", size.upper())
     if not match or not (number := int(float(match[1]) * _UNITS[match[2]])):
         raise ValueError(f"'{size}' is no size; one is written as 512 MB or 4 GB")
     return number
@@ -60,5 +60,6 @@ class NgramConfig(Config):
         0, ge=0, le=16, description="bits of a stored probability or back-off; 0 keeps them exact (32 bits)"
     )
     memory: Annotated[str, AfterValidator(_checked_size)] = Field(
-        "1 GB", description="what counting may use beside the program itself (about 150 MB); what does not fit goes to disk"
+        "1 GB",
+        description="what counting may use beside the program itself (about 150 MB); what does not fit goes to disk",
     )

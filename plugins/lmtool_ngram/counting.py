@@ -13,23 +13,30 @@ import numpy as np
 
 from lmtool.compiled import compiled
 from lmtool_ngram import spool as spools
-from lmtool_ngram.spool import Spool
-from lmtool_ngram.windows import Chunk, Sorter, Windows, chunks, collect, plan_ranges
+from lmtool_ngram.windows import CHUNK, MOST, Chunk, Sorter, Windows, chunks, collect, plan_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
+    from lmtool_ngram.spool import Scratch, Spool
     from lmtool_ngram.threads import Workers
     from lmtool_ngram.training_text import TrainingText
 
-BYTES_PER_WINDOW = 8
-"""What sorting needs for each window beside its words: its number, twice."""
-OTHER_BYTES = 48 << 20
-"""What blocks of text and chunks that are sorted need, however many windows there are."""
+AT_ONCE = 1 << 17
+"""N-grams that a thread works on at once."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Families:
+    """Some n-grams of one order that follow each other, and all n-grams of the order above that they begin."""
+
+    parents: slice
+    children: slice
+    sizes: np.ndarray
+    """uint32 [C], how many children each parent has."""
+
+
+@dataclass(frozen=True)
 class Counts:
     """The distinct n-grams of one order, in lexicographic order of their ids: M of them, each array of that length.
 
@@ -49,9 +56,19 @@ class Counts:
     def __len__(self) -> int:
         return len(self.words)
 
-    def remove(self) -> None:
-        for spool in (self.words, self.counts, self.children):
-            spool.remove()
+    def families(self) -> Iterator[Families]:
+        """All n-grams as parents; as many at once as have `AT_ONCE` children, at least one parent."""
+        first_child = 0
+        for start, sizes in self.children.pieces():
+            ends = np.cumsum(sizes, dtype=np.int64)
+            low = before = 0
+            while low < len(sizes):
+                high = max(low + 1, int(np.searchsorted(ends, before + AT_ONCE, side="right")))
+                after = int(ends[high - 1])
+                parents, children = slice(start + low, start + high), slice(first_child + before, first_child + after)
+                yield Families(parents, children, sizes[low:high])
+                low, before = high, after
+            first_child += before
 
 
 def word_type(vocab_size: int) -> Any:
@@ -60,32 +77,49 @@ def word_type(vocab_size: int) -> Any:
 
 
 def count_ngrams(
-    text: TrainingText, order: int, folder: Path, *, memory: int, workers: Workers, progress: Callable[[float], None]
+    text: TrainingText,
+    order: int,
+    scratch: Scratch,
+    *,
+    memory: int,
+    workers: Workers,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> list[Counts]:
     """Order 1 first.
 
     Args:
         text: Fewer than 2^32 words.
         order: The highest n.
-        folder: Where the arrays go; every order's `words` are named as in a finished model.
+        scratch: Where the arrays go.
         memory: Bytes that may be used.
         workers: Threads that sort.
         progress: Told the fraction that is done.
     """
-    writers = [_Writer(n, folder, text.vocab_size) for n in range(2, order + 1)]
+    writers = [_Writer(n, scratch, text.vocab_size) for n in range(2, order + 1)]
     children = np.zeros(text.vocab_size, dtype=np.int64)
     if order > 1:
-        room = max(memory // 4, memory - OTHER_BYTES)
-        at_once = max(spools.PIECE, room // (4 * order + BYTES_PER_WINDOW))
         total, done = len(text) + 1, 0
-        for range_ in plan_ranges(text, order, at_once):
+        before = None
+        for range_ in plan_ranges(text, order, _windows_at_once(order, memory, workers.number)):
             windows = collect(text, order, range_)
-            for runs in _sorted_chunks(windows, text.vocab_size, workers):
+            parts = chunks(windows, range_.shared(before), text.vocab_size)
+            for runs in _sorted_chunks(windows, parts, workers):
                 _append(runs, writers, children)
                 done += runs.num_windows
                 progress(done / total)
-            del windows
-    return _finish(text, writers, children, folder)
+            del windows, parts
+            before = range_
+    return _finish(text, writers, children, scratch)
+
+
+def _windows_at_once(order: int, memory: int, threads: int) -> int:
+    """How many windows fit: the words of each, and its number twice; beside blocks of text, and chunks in all threads.
+
+    A chunk has its windows again, sorted and read off, three numbers a word, until all of them are written.
+    """
+    other = (16 << 20) + (threads + 2) * CHUNK * (28 * order + 8)
+    at_once = max(memory // 4, memory - other) // (4 * order + 8)
+    return min(max(at_once, spools.PIECE), MOST)
 
 
 @dataclass(frozen=True)
@@ -98,7 +132,7 @@ class _Runs:
     num_windows: int
 
 
-def _sorted_chunks(windows: Windows, vocab_size: int, workers: Workers) -> Iterator[_Runs]:
+def _sorted_chunks(windows: Windows, parts: Iterable[Chunk], workers: Workers) -> Iterator[_Runs]:
     """The runs of each chunk, in order."""
     makers = [_RunMaker(windows.order) for _ in range(workers.number + 2)]  # more than there are chunks under way
 
@@ -106,7 +140,7 @@ def _sorted_chunks(windows: Windows, vocab_size: int, workers: Workers) -> Itera
         number, chunk = numbered
         return makers[number % len(makers)].runs(windows, chunk)
 
-    return workers.map(make, enumerate(chunks(windows, vocab_size)))
+    return workers.map(make, enumerate(parts))
 
 
 class _RunMaker:
@@ -118,20 +152,19 @@ class _RunMaker:
         length = len(chunk.rows)
         if length + 1 > self._capacity:
             self._capacity = length + 1
-            self._words, self._counts, self._children = np.empty((3, self._order * self._capacity), dtype=np.int32)
+            self._words, self._children = np.empty((2, self._order * self._capacity), dtype=np.int32)
+            self._counts = np.empty(self._order * self._capacity, dtype=np.int64)
         columns, rows = self._sorter.sort(windows, chunk)
         sizes = np.ones(self._order, dtype=np.int64)
         arrays = self._words, self._counts, self._children
-        _read_off(columns, rows, length, self._order, chunk.shared, *arrays, self._capacity, sizes)
+        _read_off(columns, rows, length, self._order, chunk.shared, chunk.times, *arrays, self._capacity, sizes)
         parts = [slice(n * self._capacity, n * self._capacity + int(size)) for n, size in enumerate(sizes)]
         words, counts, children = ([array[part].copy() for part in parts] for array in arrays)
-        return _Runs(words, counts, children, length)
+        return _Runs(words, counts, children, length * chunk.times)
 
 
-@compiled(
-    "int32[:], int32[:], int64, int64, int64, int32[:], int32[:], int32[:], int64, int64[:]",
-)
-def _read_off(columns, rows, length, order, shared, words, counts, children, capacity, sizes):  # type: ignore[no-untyped-def]
+@compiled("int32[:], int32[:], int64, int64, int64, int64, int32[:], int64[:], int32[:], int64, int64[:]")
+def _read_off(columns, rows, length, order, shared, times, words, counts, children, capacity, sizes):  # type: ignore[no-untyped-def]
     """Element 0 of each order stands for the last n-gram of the chunk before, which may go on."""
     for n in range(order):
         words[n * capacity] = 0
@@ -154,12 +187,12 @@ def _read_off(columns, rows, length, order, shared, words, counts, children, cap
                 at = n * capacity + sizes[n]
                 sizes[n] += 1
                 words[at] = word - 1
-                counts[at] = 1
+                counts[at] = times
                 children[at] = 0
                 if n:
                     children[(n - 1) * capacity + sizes[n - 1] - 1] += 1
             else:
-                counts[n * capacity + sizes[n] - 1] += 1
+                counts[n * capacity + sizes[n] - 1] += times
 
 
 def _append(runs: _Runs, writers: list[_Writer], children: np.ndarray) -> None:
@@ -177,10 +210,10 @@ def _append(runs: _Runs, writers: list[_Writer], children: np.ndarray) -> None:
 class _Writer:
     """The arrays of one order; its last n-gram is held back, since the next chunk may go on with it."""
 
-    def __init__(self, n: int, folder: Path, vocab_size: int) -> None:
-        self.words = Spool(folder / f"words-{n}.npy", word_type(vocab_size))
-        self.counts = Spool(folder / f"counts-{n}", np.uint32)
-        self.children = Spool(folder / f"children-{n}", np.uint32)
+    def __init__(self, n: int, scratch: Scratch, vocab_size: int) -> None:
+        self.words = scratch.spool(f"words-{n}", word_type(vocab_size))
+        self.counts = scratch.spool(f"counts-{n}", np.uint32)
+        self.children = scratch.spool(f"children-{n}", np.uint32)
         self.first_word = 0
         self._last = np.zeros((3, 0), dtype=np.int64)
 
@@ -208,11 +241,11 @@ class _Writer:
         self._last = self._last[:, :0]
 
 
-def _finish(text: TrainingText, writers: list[_Writer], children: np.ndarray, folder: Path) -> list[Counts]:
+def _finish(text: TrainingText, writers: list[_Writer], children: np.ndarray, scratch: Scratch) -> list[Counts]:
     unigrams = Counts(
-        Spool(folder / "words-1.npy", word_type(text.vocab_size)),
-        Spool(folder / "counts-1", np.int64),
-        Spool(folder / "children-1", np.uint32),
+        scratch.spool("words-1", word_type(text.vocab_size)),
+        scratch.spool("counts-1", np.int64),
+        scratch.spool("children-1", np.uint32),
         slice(0, 0),
     )
     unigrams.words.append(np.arange(text.vocab_size))
@@ -234,4 +267,4 @@ def _children_of(children: Spool, parents: slice) -> slice:
     return slice(start, start + sum(int(piece.sum()) for piece in inside))
 
 
-__all__ = ["Counts", "count_ngrams", "word_type"]
+__all__ = ["Counts", "Families", "count_ngrams", "word_type"]

@@ -6,11 +6,12 @@
 
 Between the steps everything lies in files of the folder, which are read piece by piece. What must be looked up at
 random is held in memory for as large a range as the setting `memory` allows, and the files are read once a range.
-Pruning by entropy comes last, on the finished tables.
+Pruning by entropy comes last, on the finished tables; it holds them, whatever the setting.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -25,9 +26,10 @@ from lmtool_ngram.config import bytes_of
 from lmtool_ngram.counting import Counts, count_ngrams
 from lmtool_ngram.lmplz import lmplz_corrections
 from lmtool_ngram.pruning import prune_by_entropy
+from lmtool_ngram.quantize import quantize_saved
 from lmtool_ngram.smoother import Smoother, Tables
 from lmtool_ngram.smoothing import make_smoothing
-from lmtool_ngram.spool import Spool
+from lmtool_ngram.spool import Scratch, Spool
 from lmtool_ngram.suffixes import link
 from lmtool_ngram.threads import Workers, usable_cores
 from lmtool_ngram.training_text import TrainingText
@@ -90,9 +92,17 @@ def estimate(
     """
     if len(text) >= LONGEST:
         raise DataError(f"the text has {len(text):,} words; an n-gram model takes fewer than {LONGEST:,}")
-    if not config.prune_entropy:
+    if config.prune_entropy:
+        _estimate_and_prune(text, config, folder, progress)
+    else:
         _count_and_smooth(text, config, folder, progress)
-        return
+    if config.quantize:
+        quantize_saved(folder, config.quantize)
+
+
+def _estimate_and_prune(
+    text: TrainingText, config: NgramConfig, folder: Path, progress: Callable[[str, float], None]
+) -> None:
     whole = folder / "whole"
     whole.mkdir()
     try:
@@ -109,35 +119,28 @@ def _count_and_smooth(
     text: TrainingText, config: NgramConfig, folder: Path, progress: Callable[[str, float], None]
 ) -> None:
     progress("counting", 0.0)
-    scratch = folder / "counting"
-    scratch.mkdir()
-    memory = bytes_of(config.memory)
-    try:
-        with Workers(usable_cores()) as workers:
-            levels = count_ngrams(
-                text,
-                config.order,
-                scratch,
-                memory=memory,
-                workers=workers,
-                progress=lambda fraction: progress("counting", 0.4 * fraction),
-            )
-            method = make_smoothing(config, text.vocab_size)
-            memory //= 2  # the other half is for what the threads hold
-            linked = link(levels, scratch, continuations=method.uses_continuations, memory=memory, workers=workers)
-            progress("linking", 0.6)
-            corrections = _corrections(text, config)
-            tables = Tables(folder, text.vocab_size)
-            smoother = Smoother(method, linked, tables, _thresholds(config), scratch, memory=memory, workers=workers)
-            parameters = []
-            for n in range(1, config.order + 1):
-                parameters.append(smoother.smooth(n, text.vocab_size, *corrections[n - 1 : n]))
-                progress(f"order {n}", 0.6 + 0.4 * n / config.order)
-            if config.prune_entropy:
-                _write_log_marginals(levels[:-1], _thresholds(config), int(text.word_counts.sum()), folder)
-    finally:
-        shutil.rmtree(scratch)
-    storage.write_record(folder, _settings(text, config, parameters), tables.finish())
+    memory, thresholds = bytes_of(config.memory), _thresholds(config)
+    method = make_smoothing(config, text.vocab_size)
+    parameters = []
+    with (
+        Scratch(folder / "counting") as scratch,
+        contextlib.closing(Tables(folder, text.vocab_size)) as tables,
+        Workers(usable_cores()) as workers,  # end first: nobody must work on files that are closed
+    ):
+        limits: dict[str, Any] = {"memory": memory, "workers": workers}
+        counted = lambda fraction: progress("counting", 0.4 * fraction)  # noqa: E731
+        levels = count_ngrams(text, config.order, scratch, **limits, progress=counted)
+        limits["memory"] //= 2  # the other half is for what the threads hold
+        linked = link(levels, scratch, continuations=method.uses_continuations, **limits)
+        progress("linking", 0.6)
+        corrections = _corrections(text, config)
+        smoother = Smoother(method, linked, tables, thresholds, scratch, **limits)
+        for n in range(1, config.order + 1):
+            parameters.append(smoother.smooth(n, text.vocab_size, *corrections[n - 1 : n]))
+            progress(f"order {n}", 0.6 + 0.4 * n / config.order)
+        if config.prune_entropy:
+            _write_log_marginals(levels[:-1], thresholds, int(text.word_counts.sum()), folder)
+    storage.write_record(folder, _settings(text, config, parameters), tables.described())
 
 
 def _write_log_marginals(levels: list[Counts], thresholds: list[int], total: int, folder: Path) -> None:

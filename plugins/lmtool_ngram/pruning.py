@@ -93,7 +93,9 @@ class _Part:
 def _parts(level: Level) -> Iterator[_Part]:
     begin, last = 0, len(level.starts) - 1
     while begin < last:
-        stop = int(np.searchsorted(level.starts, int(level.starts[begin]) + BLOCK, side="right")) - 1
+        limit = min(int(level.starts[begin]) + BLOCK, int(level.starts[-1]))
+        # of the array's own type: another would have it converted as a whole
+        stop = int(np.searchsorted(level.starts, level.starts.dtype.type(limit), side="right")) - 1
         stop = max(stop, begin + 1)
         starts = level.starts[begin : stop + 1].astype(np.int64)
         continued = np.flatnonzero(np.diff(starts))

@@ -14,15 +14,14 @@ from lmtool_ngram.spool import Spool
 from lmtool_ngram.suffixes import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from lmtool_ngram.counting import Families
     from lmtool_ngram.smoothing import SmoothingMethod
+    from lmtool_ngram.spool import Scratch
     from lmtool_ngram.suffixes import Linked
     from lmtool_ngram.threads import Workers
-
-AT_ONCE = 1 << 17
-"""N-grams that a thread smooths at once."""
 
 
 class Tables:
@@ -39,21 +38,14 @@ class Tables:
         self._spools[spool.file.name] = spool
         return spool
 
-    def finish(self) -> dict[str, dict[str, Any]]:
-        """Close all, and say what they are, by their files' names."""
+    def close(self) -> None:
+        """Finish all files."""
         for spool in self._spools.values():
             spool.close()
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        """What the arrays are, by their files' names."""
         return {name: {"dtype": spool.dtype.name, "length": len(spool)} for name, spool in self._spools.items()}
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Contexts that follow each other, and where all n-grams that continue them begin."""
-
-    children: np.ndarray
-    """uint32 [C], how many n-grams continue each."""
-    first_context: int
-    first_ngram: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +72,7 @@ class Smoother:
         linked: Order 1 first.
         tables: Where kept n-grams are written.
         thresholds: For each order the count up to which n-grams are not kept.
-        scratch: For files that are removed with it.
+        scratch: For what is needed meanwhile.
         memory: Bytes that what is looked up at random may take.
         workers: Threads.
     """
@@ -91,7 +83,7 @@ class Smoother:
         linked: Sequence[Linked],
         tables: Tables,
         thresholds: Sequence[int],
-        scratch: Path,
+        scratch: Scratch,
         *,
         memory: int,
         workers: Workers,
@@ -118,11 +110,11 @@ class Smoother:
             return parameters
         assert self._probs is not None
         assert linked.suffixes is not None
-        file = self._scratch / f"lower-{n}"
-        lower = gather(self._probs, linked.suffixes, file, memory=self._memory, workers=self._workers)
-        self._probs.remove()
+        lower = self._scratch.spool(f"lower-{n}", np.float32)
+        gather(self._probs, linked.suffixes, lower, memory=self._memory, workers=self._workers)
+        self._probs.discard()
         self._smooth_order(n, lower, parameters)
-        lower.remove()
+        lower.discard()
         return parameters
 
     def _counts_of_counts(self, n: int, correction: tuple[int, int]) -> np.ndarray:
@@ -136,7 +128,7 @@ class Smoother:
         every = np.ones(vocab_size, dtype=bool)
         block = Block(counts, every, np.full(vocab_size, 1 / vocab_size), np.zeros(1, dtype=np.int64))
         probs, _ = self._method.smooth(block, parameters)
-        self._probs = Spool(self._scratch / "probs-1", np.float32)
+        self._probs = self._scratch.spool("probs-1", np.float32)
         self._probs.append(probs)
         self._tables.open("words", 1).append(np.arange(vocab_size))
         self._tables.open("starts", 1).append(np.array([0, vocab_size]))
@@ -148,15 +140,15 @@ class Smoother:
         names = ("words", "starts", "log_probs")
         words, starts, log_probs = (self._tables.open(name, n) for name in names)
         log_backoffs = self._tables.open("log_backoffs", n - 1)
-        self._probs = Spool(self._scratch / f"probs-{n}", np.float32)
+        self._probs = self._scratch.spool(f"probs-{n}", np.float32)
         is_highest = n == len(self._linked)
         starts.append(np.zeros(1))
         end = 0
 
-        def smooth(piece: _Piece) -> _Smoothed:
+        def smooth(piece: Families) -> _Smoothed:
             return self._smooth_piece(n, piece, lower, parameters)
 
-        for done in self._workers.map(smooth, self._pieces(n)):
+        for done in self._workers.map(smooth, self._linked[n - 2].counts.families()):
             if not is_highest:
                 self._probs.append(done.probs)
             words.append(done.words)
@@ -167,49 +159,24 @@ class Smoother:
             end = int(ends[-1]) if len(ends) else end
         if is_highest:
             self._tables.open("log_backoffs", n)
-            self._probs.remove()
+            self._probs.discard()
 
-    def _pieces(self, n: int) -> Iterator[_Piece]:
-        """All contexts of order n; as many at once as have `AT_ONCE` n-grams, at least one."""
-        start = 0
-        for first, children in self._linked[n - 2].counts.children.pieces():
-            ends = np.cumsum(children, dtype=np.int64)
-            low = 0
-            while low < len(children):
-                before = int(ends[low - 1]) if low else 0
-                high = max(low + 1, int(np.searchsorted(ends, before + AT_ONCE, side="right")))
-                yield _Piece(children[low:high], first + low, start + before)
-                low = high
-            start += int(ends[-1])
-
-    def _smooth_piece(self, n: int, piece: _Piece, lower: Spool, parameters: dict[str, Any]) -> _Smoothed:
+    def _smooth_piece(self, n: int, piece: Families, lower: Spool, parameters: dict[str, Any]) -> _Smoothed:
         linked = self._linked[n - 1]
-        start, stop = piece.first_ngram, piece.first_ngram + int(piece.children.sum(dtype=np.int64))
+        start, stop = piece.children.start, piece.children.stop
         kept = self._is_kept(n, start, stop)
-        continued = piece.children > 0
-        first = np.cumsum(piece.children, dtype=np.int64) - piece.children
-        counts = linked.adjusted.read(start, stop).astype(np.int64)
-        block = Block(counts, kept, lower.read(start, stop).astype(np.float64), first[continued])
-        backoffs = np.ones(len(piece.children))
-        probs = np.zeros(0)
+        continued = piece.sizes > 0
+        first = (np.cumsum(piece.sizes, dtype=np.int64) - piece.sizes)[continued]
+        probs, backoffs, sizes = np.zeros(0), np.ones(len(piece.sizes)), np.zeros_like(piece.sizes)
         if stop > start:
+            counts = linked.adjusted.read(start, stop).astype(np.int64)
+            block = Block(counts, kept, lower.read(start, stop).astype(np.float64), first)
             probs, backoffs[continued] = self._method.smooth(block, parameters)
+            sizes[continued] = np.add.reduceat(kept, first, dtype=np.uint32)
         words = linked.counts.words.read(start, stop)
-        children = piece.children
-        if self._thresholds[n - 1]:
-            words = words[kept]
-            children = np.zeros_like(piece.children)
-            children[continued] = np.add.reduceat(kept, block.first, dtype=np.uint32) if stop > start else 0
-            kept_probs = probs[kept]
-        else:
-            kept_probs = probs
-        contexts = self._is_kept(n - 1, piece.first_context, piece.first_context + len(children))
+        contexts = self._is_kept(n - 1, piece.parents.start, piece.parents.stop)
         return _Smoothed(
-            probs.astype(np.float32),
-            words,
-            _log32(kept_probs),
-            children[contexts],
-            _log32(backoffs[contexts]),
+            probs.astype(np.float32), words[kept], _log32(probs[kept]), sizes[contexts], _log32(backoffs[contexts])
         )
 
     def _is_kept(self, n: int, start: int, stop: int) -> np.ndarray:

@@ -6,6 +6,7 @@ A finished one is an ordinary `.npy` file.
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,10 +82,12 @@ class Spool:
             os.close(self._handle)
             self._handle = -1
 
-    def remove(self) -> None:
-        """Close and delete."""
-        self.close()
-        self.file.unlink(missing_ok=True)
+    def discard(self) -> None:
+        """Delete the file and give its space back; nothing more can be done with it."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+            self.file.unlink(missing_ok=True)
 
     def __enter__(self) -> Spool:
         return self
@@ -100,3 +103,33 @@ class Spool:
         facts = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self._length,)}
         np.lib.format.write_array_header_1_0(header, facts)
         return os.pwrite(self._handle, header.getvalue(), 0)
+
+
+class Scratch:
+    """A new folder of spools, closed and removed together at the end of a `with` block.
+
+    Raises:
+        DataError: if it cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._spools: list[Spool] = []
+        with explain_os_errors(folder):
+            folder.mkdir()
+
+    def spool(self, name: str, dtype: Any) -> Spool:
+        """A new one; it may be removed earlier."""
+        self._spools.append(Spool(self.folder / name, dtype))
+        return self._spools[-1]
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for spool in self._spools:
+            spool.discard()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+__all__ = ["PIECE", "Scratch", "Spool"]

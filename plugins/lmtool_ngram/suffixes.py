@@ -8,19 +8,18 @@ below. What is looked up at random, one order's words, is held in memory for a r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmtool.compiled import compiled
 from lmtool_ngram import spool as spools
-from lmtool_ngram.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from lmtool_ngram.counting import Counts
+    from lmtool_ngram.counting import Counts, Families
+    from lmtool_ngram.spool import Scratch, Spool
     from lmtool_ngram.threads import Workers
 
 
@@ -35,76 +34,52 @@ class Linked:
     """The counts that smoothing takes."""
 
 
-def link(levels: Sequence[Counts], folder: Path, *, continuations: bool, memory: int, workers: Workers) -> list[Linked]:
+def link(
+    levels: Sequence[Counts], scratch: Scratch, *, continuations: bool, memory: int, workers: Workers
+) -> list[Linked]:
     """Tie all orders together, order 1 first.
 
     Args:
         levels: Order 1 first.
-        folder: Where to write.
+        scratch: Where to write.
         continuations: Whether orders below the highest count the different words before an n-gram.
         memory: Bytes that tables may take.
         workers: Threads.
     """
     suffixes = [level.words for level in levels[1:2]]  # a bigram without its first word is its last
     for n in range(3, len(levels) + 1):
-        file = folder / f"suffixes-{n}"
-        suffixes.append(suffix_places(levels[:n], suffixes[-1], file, memory=memory, workers=workers))
+        places = scratch.spool(f"suffixes-{n}", np.uint32)
+        _write_suffixes(levels[n - 3], levels[n - 2], levels[n - 1], suffixes[-1], places, memory, workers)
+        suffixes.append(places)
     linked = []
-    for level, own, above in zip(levels, [None, *suffixes], [*suffixes, None], strict=True):
+    for n, (level, own, above) in enumerate(zip(levels, [None, *suffixes], [*suffixes, None], strict=True), start=1):
         adjusted = level.counts
         if continuations and above is not None:
-            adjusted = continuation_counts(level, above, level.counts.file.with_suffix(".adjusted"), memory=memory)
+            adjusted = scratch.spool(f"adjusted-{n}", np.uint32)
+            _write_continuations(level, above, adjusted, memory)
         linked.append(Linked(level, own, adjusted))
     return linked
 
 
-def suffix_places(levels: Sequence[Counts], suffixes: Spool, file: Path, *, memory: int, workers: Workers) -> Spool:
-    """uint32 [M]: the place in the order below of each n-gram of the last order without its first word.
+def _write_suffixes(
+    before: Counts, below: Counts, level: Counts, suffixes: Spool, places: Spool, memory: int, workers: Workers
+) -> None:
+    """The place in the order below of each n-gram without its first word, from those of the order below."""
+    for table in _tables(before.children, below.words, memory // 2):  # one is read while the last one is still there
+        is_first, limits = not table.low, (table.low, table.low + len(table.starts) - 1)
+        inside = table.starts, table.words, table.offset
 
-    Args:
-        levels: Order 1, … n; n is at least 3.
-        suffixes: Of order n-1.
-        file: Where to write.
-        memory: Bytes that tables may take.
-        workers: Threads.
-    """
-    before, below, level = levels[-3:]
-    places = Spool(file, np.uint32)
-    for table in _tables(before.children, below.words, memory):
-
-        def find(block: _Block, table: _Table = table) -> tuple[int, np.ndarray]:
-            wanted = level.words.read(block.start, block.stop).astype(np.int32, copy=False)
-            is_first = not table.low
-            found = np.zeros(len(wanted), np.uint32) if is_first else places.read(block.start, block.stop)
-            limits = table.low, table.low + len(table.starts) - 1
-            inside = table.starts, table.words, table.offset
-            if missing := _find_all(
-                block.children, block.suffixes, len(block.children), wanted, *limits, *inside, found
-            ):
+        def find(block: Families, is_first: bool = is_first, known: Any = (*limits, *inside)) -> tuple[int, np.ndarray]:
+            start, stop = block.children.start, block.children.stop
+            wanted = level.words.read(start, stop).astype(np.int32, copy=False)
+            own = suffixes.read(block.parents.start, block.parents.stop).astype(np.uint32, copy=False)
+            found = np.zeros(len(wanted), np.uint32) if is_first else places.read(start, stop)
+            if missing := _find_all(block.sizes, own, len(own), wanted, *known, found):
                 raise RuntimeError(f"{missing} n-grams of {level.words.file.name} have no suffix")
-            return block.start, found
+            return start, found
 
-        for start, found in workers.map(find, _blocks(below.children, suffixes)):
-            places.write(start, found) if table.low else places.append(found)
-    return places
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Some n-grams that follow each other, their own suffixes, and where their children are."""
-
-    children: np.ndarray
-    suffixes: np.ndarray
-    start: int
-    stop: int
-
-
-def _blocks(children: Spool, suffixes: Spool) -> Iterator[_Block]:
-    start = 0
-    for at, piece in children.pieces():
-        stop = start + int(piece.sum())
-        yield _Block(piece, suffixes.read(at, at + len(piece)).astype(np.uint32, copy=False), start, stop)
-        start = stop
+        for start, found in workers.map(find, below.families()):
+            places.append(found) if is_first else places.write(start, found)
 
 
 @dataclass(frozen=True)
@@ -166,24 +141,17 @@ def _find_all(children, suffixes, length, wanted, low, high, starts, words, offs
     return missing
 
 
-def continuation_counts(below: Counts, level_suffixes: Spool, file: Path, *, memory: int) -> Spool:
-    """uint32: how many different words stand before each n-gram of the order below; at least 1.
+def _write_continuations(below: Counts, suffixes: Spool, adjusted: Spool, memory: int) -> None:
+    """How many different words stand before each n-gram of the order below; at least 1 if it was seen.
 
     An n-gram that starts a line has its plain count. Before an n-gram there may be nothing that counts, where unknown
     words are left out: it then counts once.
-
-    Args:
-        below: The order n-1.
-        level_suffixes: Of the order n.
-        file: Where to write.
-        memory: Bytes that counts may take.
     """
-    adjusted = Spool(file, np.uint32)
     at_once = max(spools.PIECE, memory // 8)
     for low in range(0, len(below), at_once):
         high = min(low + at_once, len(below))
         counts = np.zeros(high - low, dtype=np.uint32)
-        for _, places in level_suffixes.pieces():
+        for _, places in suffixes.pieces():
             _count(places.astype(np.uint32, copy=False), len(places), low, high, counts)
         lines = slice(max(low, below.line_starts.start), min(high, below.line_starts.stop))
         if lines.start < lines.stop:
@@ -191,7 +159,6 @@ def continuation_counts(below: Counts, level_suffixes: Spool, file: Path, *, mem
         # Only unigrams may never have been seen.
         np.maximum(counts, np.minimum(below.counts.read(low, high), 1), out=counts, casting="unsafe")
         adjusted.append(counts)
-    return adjusted
 
 
 @compiled("uint32[:], int64, int64, int64, uint32[:]")
@@ -202,30 +169,28 @@ def _count(places, length, low, high, counts):  # type: ignore[no-untyped-def]
             counts[place - low] += 1
 
 
-def gather(table: Spool, places: Spool, file: Path, *, memory: int, workers: Workers) -> Spool:
-    """`table[places]`, on disk.
+def gather(table: Spool, places: Spool, gathered: Spool, *, memory: int, workers: Workers) -> None:
+    """Write `table[places]`.
 
     Args:
         table: float32.
         places: Of its elements.
-        file: Where to write.
+        gathered: float32, empty.
         memory: Bytes that the table may take.
         workers: Threads.
     """
-    gathered = Spool(file, np.float32)
-    at_once = max(spools.PIECE, memory // 4)
+    at_once = max(spools.PIECE, memory // 8)  # one part is read while the last one is still there
     for low in range(0, len(table), at_once):
-        held = table.read(low, min(low + at_once, len(table)))
+        part = table.read(low, min(low + at_once, len(table)))
 
-        def take(piece: tuple[int, np.ndarray], low: int = low, held: np.ndarray = held) -> tuple[int, np.ndarray]:
+        def take(piece: tuple[int, np.ndarray], low: int = low, part: np.ndarray = part) -> tuple[int, np.ndarray]:
             start, wanted = piece
             found = gathered.read(start, start + len(wanted)) if low else np.empty(len(wanted), dtype=np.float32)
-            _take(wanted.astype(np.uint32, copy=False), len(wanted), low, low + len(held), held, found)
+            _take(wanted.astype(np.uint32, copy=False), len(wanted), low, low + len(part), part, found)
             return start, found
 
         for start, found in workers.map(take, places.pieces()):
             gathered.write(start, found) if low else gathered.append(found)
-    return gathered
 
 
 @compiled("uint32[:], int64, int64, int64, float32[:], float32[:]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -13,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngram_reference import BOS, Reference
 
-from lmtool_ngram import smoother, spool, training_text, windows
+from lmtool.errors import DataError
+from lmtool_ngram import counting, smoother, spool, training_text, windows
 from lmtool_ngram.config import NgramConfig
 from lmtool_ngram.counting import count_ngrams
 from lmtool_ngram.discounts import counts_of_counts, modified_kneser_ney
 from lmtool_ngram.engine import estimate
 from lmtool_ngram.lmplz import lmplz_corrections
 from lmtool_ngram.model import fit_ids
-from lmtool_ngram.spool import Spool
+from lmtool_ngram.spool import Scratch, Spool
 from lmtool_ngram.suffixes import link
 from lmtool_ngram.threads import Workers
 from lmtool_ngram.training_text import TrainingText
@@ -52,16 +54,20 @@ def blocks(size, chunk):
         patch.setattr(spool, "PIECE", size)
         patch.setattr(training_text, "BLOCK", size)
         patch.setattr(windows, "CHUNK", chunk)
-        patch.setattr(smoother, "AT_ONCE", size)
+        patch.setattr(counting, "AT_ONCE", size)
         yield
 
 
 @contextlib.contextmanager
 def counted(text, order, memory):
     """Each order's n-grams as tuples, `BOS` at the start of a line, with counts, suffixes and continuation counts."""
-    with tempfile.TemporaryDirectory() as folder, Workers(2) as workers:
-        levels = count_ngrams(text, order, Path(folder), memory=memory, workers=workers, progress=lambda fraction: None)
-        linked = link(levels, Path(folder), continuations=True, memory=memory, workers=workers)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Scratch(Path(folder) / "counting") as scratch,
+        Workers(2) as workers,
+    ):
+        levels = count_ngrams(text, order, scratch, memory=memory, workers=workers)
+        linked = link(levels, scratch, continuations=True, memory=memory, workers=workers)
         names = [[(word,) for word in range(text.vocab_size)]]
         for below, level in pairwise(levels):
             parents = np.repeat(np.arange(len(below)), below.children.read(0, len(below)))
@@ -141,6 +147,52 @@ def test_nothing_but_the_model_is_left(tmp_path):
 
     arrays = {f"{name}-{n}.npy" for name in ("words", "starts", "log_probs", "log_backoffs") for n in (1, 2)}
     assert {file.name for file in tmp_path.iterdir()} == {"ngram.json", *arrays}
+
+
+def test_no_file_stays_open(tmp_path):
+    text = text_of(stream(lines_of("ab abc"), EOS), EOS, 4)
+    estimate(text, NgramConfig(order=2), tmp_path)  # libraries and kernels are loaded now
+    before = len(os.listdir("/dev/fd"))
+
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        estimate(text, NgramConfig(order=5), folder)
+
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_an_error_in_a_thread_is_raised_and_leaves_nothing(tmp_path, monkeypatch):
+    def fails(self, *arguments):
+        raise DataError("no more")
+
+    monkeypatch.setattr(smoother.Smoother, "_smooth_piece", fails)
+    before = len(os.listdir("/dev/fd"))
+
+    with pytest.raises(DataError, match="no more"):
+        estimate(text_of(stream(lines_of("ab abc"), EOS), EOS, 4), NgramConfig(order=3), tmp_path)
+    assert not (tmp_path / "counting").exists()
+    assert not (tmp_path / "ngram.json").exists()
+    assert len(os.listdir("/dev/fd")) == before
+
+
+@given(lines=corpora, order=st.integers(2, 5), chunk=st.integers(1, 5), unknown=st.sampled_from(["word", "mass"]))
+@settings(max_examples=50, deadline=None)
+def test_windows_in_a_chunk_are_few_or_all_the_same(lines, order, chunk, unknown):
+    text = text_of(stream(lines, 5), 5, 6, unk_id=4, unknown=unknown)
+    ranges = windows.plan_ranges(text, order, chunk)
+
+    total = 0
+    for range_ in ranges:
+        assert range_.size <= chunk or range_.is_one(order)
+        collected = windows.collect(text, order, range_)
+        with blocks(7, chunk):
+            for part in windows.chunks(collected, 0, 6):
+                assert len(part.rows) <= chunk
+                assert part.times == 1 or len(part.rows) == 1
+                total += len(part.rows) * part.times
+    unknown_words = sum(line.count(4) for line in lines) if unknown == "mass" else 0
+    assert total == len(text) + 1 - unknown_words
 
 
 def test_a_spool_is_an_array_in_a_file(tmp_path):
