@@ -50,9 +50,16 @@ def answers(blocks: Iterator[str], answer: Callable[[str], Answer], threads: int
         answer: What each is given to; if there are `threads`, by several of them at once.
         threads: 0 to do everything in this one.
     """
-    if not threads:
-        yield from (answer(block) for block in blocks if block)
-        return
+    for block in blocks:
+        if block:
+            yield answer(block)
+            if threads:  # what is made on first use has been made, and once
+                break
+    if threads:
+        yield from _side_by_side(blocks, answer, threads)
+
+
+def _side_by_side(blocks: Iterator[str], answer: Callable[[str], Answer], threads: int) -> Iterator[Answer]:
     from concurrent.futures import ThreadPoolExecutor
 
     pending: deque[Future[Answer]] = deque()

@@ -84,11 +84,7 @@ def load(folder: Path) -> dict[str, Any]:
     try:
         contents = json.loads(path.read_text(encoding="utf-8"))
         tokens = contents["tokens"]
-        if (
-            len(tokens) < 2
-            or set(map(type, tokens)) != {str}
-            or len(set(tokens[1:])) + 1 != len(tokens)
-        ):
+        if len(tokens) < 2 or set(map(type, tokens)) != {str} or len(set(tokens[1:])) + 1 != len(tokens):
             raise ValueError("its tokens are not a list of different strings")
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None

@@ -104,29 +104,33 @@ def split(
     """
     i = progress[0]
     count = 0
-    while i < size and count < most:
-        white = white_space(data, i, classes)
-        if white:
-            if data[i] == 0x0A:
-                lengths[count] = 0
-                count += 1
-            i += white
-            continue
+    while i < size and count < most - 1:  # a word and the end of its line
         begin = i
-        while True:
-            mark = next_mark(eight_bytes(eights, i))
+        eight = first = eight_bytes(eights, i)
+        mark = next_mark(eight)
+        white = 0
+        while white == 0:
             i += mark
             if mark < 8:
-                if white_space(data, i, classes):
+                is_space = (eight >> np.uint64(8 * mark)) & np.uint64(0xFF) == 0x20
+                white = 1 if is_space else white_space(data, i, classes)
+                if white:
                     break
-                i += 1
-        key = first_bytes(eight_bytes(eights, begin), i - begin)
-        for k in range(begin + 8, i, 8):
-            key = chain(key, first_bytes(eight_bytes(eights, k), i - k))
-        keys[count] = key
-        begins[count] = begin
-        lengths[count] = i - begin
-        count += 1
+                i += 1  # a letter that is not ASCII, or a control character
+            eight = eight_bytes(eights, i)
+            mark = next_mark(eight)
+        if i > begin:
+            key = first_bytes(first, i - begin)
+            for k in range(begin + 8, i, 8):
+                key = chain(key, first_bytes(eight_bytes(eights, k), i - k))
+            keys[count] = key
+            begins[count] = begin
+            lengths[count] = i - begin
+            count += 1
+        if data[i] == 0x0A:
+            lengths[count] = 0
+            count += 1
+        i += white
     progress[0] = i
     progress[1] = count
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SMALLEST = 12
 """A table has at least 2**12 slots."""
-AT_ONCE = 1 << 13
+AT_ONCE = 1 << 14
 """Words that are found before they are looked up: so many of them wait for memory side by side."""
 
 

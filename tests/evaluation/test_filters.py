@@ -114,8 +114,8 @@ def test_answers_come_in_order_whoever_is_first():
     later = threading.Event()
 
     def answer(block):
-        assert block != "a" or later.wait(10)
-        if block == "b":
+        assert block != "b" or later.wait(10)
+        if block == "c":
             later.set()
         return block.upper()
 
