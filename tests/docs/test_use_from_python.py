@@ -1,4 +1,4 @@
-"""The page on scoring from Python: each of its blocks runs as it stands."""
+"""The page on counting and scoring from Python: each of its blocks runs as it stands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from lmtool.testing.corpus import tiny_dataset
 
-PAGE = Path(__file__).parents[2] / "docs/how-to/score-from-python.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/use-from-python.md"
 BLOCKS = re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -37,4 +37,4 @@ def test_a_block_runs_and_prints(folder, title, code):
 
 
 def test_all_blocks_are_run():
-    assert len(BLOCKS) == PAGE.read_text().count("```python\n") == 4
+    assert len(BLOCKS) == PAGE.read_text().count("```python\n") == 5
