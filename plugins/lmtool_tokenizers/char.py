@@ -56,7 +56,7 @@ class CharTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        return vocabulary.fingerprint("char", self.characters)
+        return vocabulary.fingerprint_of_tokens("char", self.characters)
 
     @cached_property
     def _table(self) -> np.ndarray:

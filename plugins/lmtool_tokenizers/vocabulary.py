@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from json.encoder import encode_basestring
+from bisect import bisect_right
+from json.encoder import encode_basestring, encode_basestring_ascii
+from operator import neg
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lmtool.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 EOS_ID = 0
@@ -46,22 +46,18 @@ def choose(counts: Mapping[str, int], unk: str, vocab_size: int | None, min_coun
         vocab_size: Tokens to keep, the two specials included; None for all.
         min_count: Rarer tokens are left out.
     """
-    return choose_counted(list(counts), np.array(list(counts.values()), np.int64), unk, vocab_size, min_count)
+    known = sorted(counts)
+    known.sort(key=counts.__getitem__, reverse=True)  # stable: the order of code points stays among equals
+    return choose_sorted(known, [counts[token] for token in known], unk, vocab_size, min_count)
 
 
-def choose_counted(
-    tokens: Sequence[str], counts: np.ndarray, unk: str, vocab_size: int | None, min_count: int
+def choose_sorted(
+    tokens: Sequence[str], counts: Sequence[int], unk: str, vocab_size: int | None, min_count: int
 ) -> tuple[str, ...]:
-    """As `choose`, from tokens and how often each occurs, int64 [M]."""
-    room = len(tokens) if vocab_size is None else max(0, vocab_size - 2)
-    by_count = np.argsort(-counts, kind="stable")
-    by_count = by_count[: np.count_nonzero(counts >= min_count)]
-    known: list[str] = []
-    for group in np.split(by_count, np.flatnonzero(np.diff(counts[by_count])) + 1):  # of one count each
-        if len(known) >= room:
-            break
-        known += sorted([tokens[i] for i in group.tolist() if tokens[i] != unk])
-    return (EOS_TOKEN, unk, *known[:room])
+    """As `choose`, from tokens that are sorted already, the most frequent first, and how often each occurs."""
+    enough = bisect_right(counts, -min_count, key=neg)
+    known = [token for token in tokens[:enough] if token != unk]
+    return (EOS_TOKEN, unk, *known[: None if vocab_size is None else vocab_size - 2])
 
 
 def fingerprint(name: str, contents: Any) -> str:
@@ -70,11 +66,28 @@ def fingerprint(name: str, contents: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def fingerprint_of_tokens(name: str, tokens: Sequence[str], *settings: Any) -> str:
+    """`fingerprint(name, [*settings, tokens])`, or `fingerprint(name, tokens)` without settings, faster."""
+    text = json.dumps([name, [*settings, []] if settings else []])
+    head, _, tail = text.rpartition("[]")
+    listed = _listed(tokens, ", ", encode_basestring_ascii)
+    return hashlib.sha256(f"{head}[{listed}]{tail}".encode()).hexdigest()
+
+
+def _listed(tokens: Sequence[str], between: str, as_json: Callable[[str], str]) -> str:
+    """What stands in a list of JSON."""
+    text = " ".join(tokens)
+    if text.count(" ") != len(tokens) - 1:  # a token holds a space
+        return between.join(map(as_json, tokens))
+    # Half a million of calls are saved: nothing in JSON's spelling of other characters is a space.
+    return as_json(text).replace(" ", f'"{between}"')
+
+
 def save(folder: Path, tokens: Sequence[str], **settings: Any) -> None:
     """Write the list, one token a line, in the order of ids."""
     # As `json.dumps(…, indent=0)` has it, which takes half a second for a large vocabulary.
     head = json.dumps({**settings, "tokens": []}, ensure_ascii=False, indent=0).removesuffix("[]\n}")
-    body = ",\n".join(map(encode_basestring, tokens))
+    body = _listed(tokens, ",\n", encode_basestring)
     (folder / FILE).write_text(f"{head}[\n{body}\n]\n}}\n", encoding="utf-8")
 
 

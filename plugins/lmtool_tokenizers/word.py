@@ -51,7 +51,7 @@ class WordTokenizer:
     def train_text(cls, blocks: Iterable[str], config: WordConfig) -> WordTokenizer:
         """See `lmtool.api.TextTokenizer`."""
         words, counts = count_words(block.lower() if config.lowercase else block for block in blocks)
-        chosen = vocabulary.choose_counted(words, counts, UNK, config.vocab_size, config.min_count)
+        chosen = vocabulary.choose_sorted(words, counts, UNK, config.vocab_size, config.min_count)
         return cls(chosen, lowercase=config.lowercase)
 
     @property
@@ -60,7 +60,7 @@ class WordTokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
-        return vocabulary.fingerprint("word", [self.lowercase, self.words])
+        return vocabulary.fingerprint_of_tokens("word", self.words, self.lowercase)
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -10,11 +10,9 @@ from lmtool_tokenizers.word_table import WordCounter
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
 
-
-def count_words(blocks: Iterable[str]) -> tuple[list[str], np.ndarray]:
-    """All whitespace-separated words, and how often each occurs: int64 [M].
+def count_words(blocks: Iterable[str]) -> tuple[list[str], list[int]]:
+    """All whitespace-separated words, the most frequent first, ties by code points; and how often each occurs.
 
     Memory grows with the number of different words, not with the text.
 
@@ -28,4 +26,4 @@ def count_words(blocks: Iterable[str]) -> tuple[list[str], np.ndarray]:
             counted.result()  # one block is counted, the next one waits: no more are held
             counted = thread.submit(counter.add, block + "\n")
         counted.result()
-    return counter.words(), counter.counts()
+    return counter.sorted()

@@ -18,6 +18,9 @@ AT_ONCE = 1 << 14
 """Words that are found before they are looked up: so many of them wait for memory side by side."""
 
 
+_HIGH_BYTES = np.array([(1 << 64) - (1 << 64 - 8 * n) for n in range(9)], np.uint64)
+
+
 class Pieces:
     """A text's words, some thousand at a time, each line's end among them.
 
@@ -91,14 +94,33 @@ class WordCounter:
             self._slots = np.zeros(2 << self._bits, np.uint64)
             word_kernels.insert(self._slots, self._bits, self._letters.view("<u8"), self._starts, 0, known)
 
-    def words(self) -> list[str]:
-        """All words, in the order in which they came first."""
-        letters = self._letters[: self._starts[self._known[0]]].tobytes()
-        return letters.decode("utf-8", "surrogatepass").split("\n")[:-1]
+    def sorted(self) -> tuple[list[str], list[int]]:
+        """All words, the most frequent first, ties by code points; and how often each occurs."""
+        known = int(self._known[0])
+        letters = self._letters[: self._starts[known]].tobytes()
+        words = letters.decode("utf-8", "surrogatepass").split("\n")
+        first, second, counts = self._first_bytes(0), self._first_bytes(8), self._counts[:known]
+        order = np.lexsort((second, first, -counts))
+        found = [words[i] for i in order.tolist()]
+        tied = [np.diff(one[order]) == 0 for one in (first, second, counts)]
+        for start, stop in _runs(np.logical_and.reduce(tied)):  # these differ, if at all, after their sixteenth byte
+            found[start:stop] = sorted(found[start:stop])
+        return found, counts[order].tolist()
 
-    def counts(self) -> np.ndarray:
-        """int64 [M], of the words in this order."""
-        return self._counts[: self._known[0]].copy()
+    def _first_bytes(self, offset: int) -> np.ndarray:
+        """uint64 [M]: eight bytes of each word, zeros behind its end. As numbers they are ordered as the bytes are."""
+        known = int(self._known[0])
+        lengths = np.diff(self._starts[: known + 1]) - 1
+        at_every_byte = np.ndarray((len(self._letters) - 7,), ">u8", self._letters, strides=(1,))
+        eights = at_every_byte[self._starts[:known] + offset].astype(np.uint64)
+        kept: np.ndarray = eights & _HIGH_BYTES[np.clip(lengths - offset, 0, 8)]
+        return kept
+
+
+def _runs(tied: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where neighbours are tied: `(start, stop)` of each run; bool [M - 1] says so of each with the next."""
+    edges = np.flatnonzero(np.diff(tied, prepend=False, append=False))
+    return ((start, stop + 1) for start, stop in edges.reshape(-1, 2).tolist())
 
 
 class WordTable:

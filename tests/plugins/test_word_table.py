@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool.testing.tokenizers import PLAIN, TORTURE
-from lmtool_tokenizers import word
+from lmtool_tokenizers import vocabulary, word
 from lmtool_tokenizers.config import WordConfig
-from lmtool_tokenizers.vocabulary import choose_counted
+from lmtool_tokenizers.vocabulary import choose
 from lmtool_tokenizers.word import WordTokenizer
 from lmtool_tokenizers.word_counts import count_words
 from lmtool_tokenizers.word_table import WordTable
@@ -57,12 +58,19 @@ def test_a_word_that_holds_a_line_end_is_found_nowhere():
     assert found(WordTable(["", "a\nb", "a", "b"]), ["a b a\nb"]) == [2, 3, 2, 0, 3, 0]
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(st.sampled_from("abé \n\0\u3000"), max_size=30), max_size=8))
-def test_counts_are_those_of_a_counter(blocks):
+def counted(text):
+    """What a Counter says, the most frequent first, ties by code points."""
+    return sorted(Counter(text.split()).items(), key=lambda item: (-item[1], item[0]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(st.sampled_from("abé \n\0\u3000\uffff𠀀"), max_size=60), max_size=8), st.text("ab", min_size=8))
+def test_counts_are_those_of_a_counter(blocks, start):
+    blocks = [block.replace("b", start) for block in blocks]  # long words, many with the same beginning
+
     words, counts = count_words(blocks)
 
-    assert list(zip(words, counts.tolist(), strict=True)) == list(Counter("\n".join(blocks).split()).items())
+    assert list(zip(words, counts, strict=True)) == counted("\n".join(blocks))
 
 
 def test_counts_of_many_different_words_add_up():
@@ -72,13 +80,13 @@ def test_counts_of_many_different_words_add_up():
     words, counts = count_words(blocks)
 
     assert len(words) > 2500  # more than the smallest table holds
-    assert dict(zip(words, counts.tolist(), strict=True)) == Counter("\n".join(blocks).split())
+    assert list(zip(words, counts, strict=True)) == counted("\n".join(blocks))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(words, st.integers(1, 4)), st.integers(3, 20), st.integers(1, 3))
 def test_the_most_frequent_words_are_chosen_ties_by_code_points(counts, vocab_size, min_count):
-    chosen = choose_counted(list(counts), np.array(list(counts.values()), np.int64), "ab", vocab_size, min_count)
+    chosen = choose(counts, "ab", vocab_size, min_count)
 
     enough = [word for word, count in counts.items() if count >= min_count and word != "ab"]
     assert chosen == ("<eos>", "ab", *sorted(enough, key=lambda word: (-counts[word], word))[: vocab_size - 2])
@@ -93,3 +101,20 @@ def test_large_batches_have_the_ids_of_single_lines(monkeypatch, lowercase):
     expected = [i for line in lines for i in (*tokenizer.encode(line), tokenizer.eos_id)]
 
     assert tokenizer.encode_batch(lines).tolist() == expected
+
+
+# the list of words as JSON --------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=6), st.booleans())
+def test_a_vocabulary_is_written_as_json_writes_it(tmp_path_factory, tokens, lowercase):
+    folder = tmp_path_factory.mktemp("vocabulary")
+    settings = {"lowercase": True} if lowercase else {}
+
+    vocabulary.save(folder, tokens, **settings)
+
+    expected = json.dumps({**settings, "tokens": tokens}, ensure_ascii=False, indent=0)
+    assert (folder / vocabulary.FILE).read_text(encoding="utf-8") == expected + "\n"
+    assert vocabulary.fingerprint_of_tokens("a", tokens) == vocabulary.fingerprint("a", tokens)
+    assert vocabulary.fingerprint_of_tokens("a", tokens, lowercase) == vocabulary.fingerprint("a", [lowercase, tokens])
