@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from lmtool.data import sources
 from lmtool.data.dataset import FORMAT_VERSION, RECORD, VERIFY_LIMIT, Dataset
 from lmtool.data.encoding import BLOCK_CHARS, blocks, encode
 from lmtool.data.reading import Reading, lines_of, readings
-from lmtool.data.tokenizer_folder import short
+from lmtool.data.tokenizer_folder import FOLDER, save_tokenizer, short
 from lmtool.data.writer import SplitWriter, write_record
 from lmtool.errors import DataError, UsageError
 from lmtool.files import atomic_folder, lock
@@ -168,7 +169,10 @@ def _build(plan: Plan, destination: Path, force: bool, progress: Progress | None
     _warn_of_shared_text(plan)
     tokenizer = plan.tokenizer or _train(plan, progress)
     with atomic_folder(destination, replace=force) as folder:
-        splits = {name: _write_split(folder, name, plan, tokenizer, progress) for name in plan.splits}
+        with ThreadPoolExecutor(1) as thread:  # a large vocabulary takes half as long as encoding the text
+            saved = thread.submit(save_tokenizer, tokenizer, plan.found, folder / FOLDER)
+            splits = {name: _write_split(folder, name, plan, tokenizer, progress) for name in plan.splits}
+            saved.result()
         plan.check_unchanged()
         write_record(folder, tokenizer, plan.found, plan.settings(), plan.key, splits)
     return Dataset.open(destination)

@@ -128,8 +128,9 @@ def smallest_type(vocab_size: int) -> np.dtype[Any]:
 def write_record(
     folder: Path, tokenizer: Tokenizer, found: Found, settings: dict[str, Any], key: str, splits: dict[str, Any]
 ) -> None:
-    """Write the tokenizer and, last, `dataset.json`: a folder without it is not a dataset."""
-    save_tokenizer(tokenizer, found, folder / FOLDER)
+    """Write the tokenizer, if that is not done yet, and, last, `dataset.json`: without it a folder is not a dataset."""
+    if not (folder / FOLDER).is_dir():
+        save_tokenizer(tokenizer, found, folder / FOLDER)
     described = {
         **found.record(),
         "settings": settings,

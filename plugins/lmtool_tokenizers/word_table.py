@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,11 +94,23 @@ class WordCounter:
             self._slots = np.zeros(2 << self._bits, np.uint64)
             word_kernels.insert(self._slots, self._bits, self._letters.view("<u8"), self._starts, 0, known)
 
+    def merge(self, other: WordCounter) -> None:
+        """Add what another one has counted."""
+        counts = other._counts[: other._known[0]]
+        text = other._text()
+        self.add(text)  # each once
+        table = self._slots, self._bits, self._letters, self._starts
+        ids = _look_up(text, table, 0)[::2]  # each word is a line
+        self._counts[ids] += counts - 1
+
+    def _text(self) -> str:
+        """All words, each with a line's end, in the order in which they came first."""
+        return self._letters[: self._starts[self._known[0]]].tobytes().decode("utf-8", "surrogatepass")
+
     def sorted(self) -> tuple[list[str], list[int]]:
         """All words, the most frequent first, ties by code points; and how often each occurs."""
         known = int(self._known[0])
-        letters = self._letters[: self._starts[known]].tobytes()
-        words = letters.decode("utf-8", "surrogatepass").split("\n")
+        words = self._text().split("\n")
         first, second, counts = self._first_bytes(0), self._first_bytes(8), self._counts[:known]
         order = np.lexsort((second, first, -counts))
         found = [words[i] for i in order.tolist()]
@@ -148,14 +160,18 @@ class WordTable:
             text: Lines, each with its `\\n`.
             unknown: The id of words that are not in the list.
         """
-        pieces = Pieces(text)
-        found = [np.zeros(0, np.int32)]
-        for count in pieces:
-            ids = np.empty(count, np.int32)
-            table = self._slots, self._bits, self._letters, self._starts
-            word_kernels.look_up(*pieces.words, count, *table, unknown, ids)
-            found.append(ids)
-        return np.concatenate(found)
+        return _look_up(text, (self._slots, self._bits, self._letters, self._starts), unknown)
+
+
+def _look_up(text: str, table: tuple[Any, ...], unknown: int) -> np.ndarray:
+    """int32 [N]: the ids of all words, 0 for each line's end."""
+    pieces = Pieces(text)
+    found = [np.zeros(0, np.int32)]
+    for count in pieces:
+        ids = np.empty(count, np.int32)
+        word_kernels.look_up(*pieces.words, count, *table, unknown, ids)
+        found.append(ids)
+    return np.concatenate(found)
 
 
 def _to_bytes(text: str) -> tuple[np.ndarray, np.ndarray, int]:

@@ -68,9 +68,10 @@ def counted(text):
 def test_counts_are_those_of_a_counter(blocks, start):
     blocks = [block.replace("b", start) for block in blocks]  # long words, many with the same beginning
 
-    words, counts = count_words(blocks)
+    for threads in (1, 3):
+        words, counts = count_words(blocks, threads)
 
-    assert list(zip(words, counts, strict=True)) == counted("\n".join(blocks))
+        assert list(zip(words, counts, strict=True)) == counted("\n".join(blocks))
 
 
 def test_counts_of_many_different_words_add_up():
