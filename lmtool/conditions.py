@@ -42,6 +42,8 @@ _CONNECTIVES: dict[type, Callable[[Any, Any], Any]] = {ast.And: operator.and_, a
 
 LONGEST = 10_000
 """Characters of a condition."""
+DEEPEST = 300
+"""Levels of a condition: each is a call or two, of which Python has a thousand, some of them for who evaluates it."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class _Parser:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SyntaxWarning)  # what it warns of is an error here
                 node = ast.parse(self._text, mode="eval").body
+            if _depth(node) > DEEPEST:
+                raise RecursionError
             evaluated = self._truth(node)
         except SyntaxError as error:
             inside = error.offset is not None and 0 < error.offset <= len(self._text)
@@ -101,7 +105,7 @@ class _Parser:
         except (ValueError, OverflowError) as error:  # NUL, or a number of hundreds of digits
             raise self._error(str(error)) from None
         except (RecursionError, MemoryError):
-            raise self._error("too many parentheses") from None
+            raise self._error(f"more than {DEEPEST} operators inside of each other or in a row") from None
         return Condition(self._text, frozenset(self._used), evaluated)
 
     def _truth(self, node: ast.expr) -> Evaluated:
@@ -175,6 +179,15 @@ class _Parser:
 
     def _error(self, message: str, hint: str | None = None) -> UsageError:
         return UsageError(f"{self._option}: {message}", hint)
+
+
+def _depth(node: ast.expr) -> int:
+    """Levels of nodes, counted without recursion."""
+    depth = 0
+    level: list[ast.AST] = [node]
+    while level:
+        depth, level = depth + 1, [child for one in level for child in ast.iter_child_nodes(one)]
+    return depth
 
 
 __all__ = ["Condition", "parse"]

@@ -66,6 +66,22 @@ def test_what_asks_for_nothing_holds_everywhere_or_nowhere():
     assert where("not 1 < 2") == [False] * 5
 
 
+@pytest.mark.parametrize("before", ["-", "not ", "words + "])
+@pytest.mark.parametrize("times", [100, 250, 400, 700, 950])
+def test_what_is_read_is_evaluated_however_deep(before, times):
+    text = f"{before * times}words < 3"
+    try:
+        condition = parse(text, NAMES)
+    except UsageError:
+        assert times > 250
+        return
+
+    def evaluated(depth):  # whoever evaluates it may have more on the stack than who read it
+        return evaluated(depth - 1) if depth else condition(VALUES.__getitem__, 5)
+
+    assert len(evaluated(100)) == 5
+
+
 def test_the_names_that_are_used_are_known():
     assert parse("words < 3 and (nats > 1 or words > 2)", NAMES).names == {"words", "nats"}
 
@@ -103,7 +119,8 @@ def test_the_names_that_are_used_are_known():
         ("words < 1" + "0" * 400, "too large"),
         ("words < 1" + "0" * 5000, "digit"),
         ("(" * 5000 + "words", "nested"),
-        ("-" * 5000 + "words < 3", "too many parentheses|too complex|nested"),
+        ("-" * 5000 + "words < 3", "more than 300 operators|too complex|nested"),
+        ("+".join(["words"] * 1500) + "< 3", "more than 300 operators"),
         ("words < 3" + " " * 10_000 + "and words < 3", "may have 10000 characters"),
     ],
 )
