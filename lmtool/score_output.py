@@ -130,7 +130,10 @@ def _six_digits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _columns_one_by_one(scores: Scores) -> str:
     rows = zip(scores.nats, scores.tokens, scores.token_perplexity, scores.unknown, strict=True)
-    return "".join([f"{nats:.6f}\t{tokens}\t{one:.6g}\t{unknown}\n" for nats, tokens, one, unknown in rows])
+    # What is rounded to zero has no sign, as in `write_rows`.
+    return "".join(
+        [f"{round(nats, 6) + 0.0:.6f}\t{tokens}\t{one:.6g}\t{unknown}\n" for nats, tokens, one, unknown in rows]
+    )
 
 
 def objects(scores: Scores, *, tokens: bool = False) -> str:
@@ -171,8 +174,8 @@ class Totals:
             unknown=int(scores.is_unknown.sum()),
             words=int(scores.words.sum()),
             bytes=int(scores.bytes.sum()),
-            nats=float(-scores.log_probs.sum()),
-            known_nats=float(-scores.log_probs[~scores.is_unknown].sum()),
+            nats=float(0.0 - scores.log_probs.sum()),
+            known_nats=float(0.0 - scores.log_probs[~scores.is_unknown].sum()),
         )
 
     def __add__(self, other: Totals) -> Totals:
@@ -219,7 +222,7 @@ def _token_scores(scores: Scores) -> Iterator[list[dict[str, object]]]:
     """For each line, the facts of its tokens."""
     ids = scores.ids.tolist()
     names = scores.tokenizer.tokens(ids)
-    nats = map(number, (-scores.log_probs).tolist())
+    nats = map(number, (0.0 - scores.log_probs).tolist())
     fields = {"token": names, "id": ids, "nats": nats, "unknown": scores.is_unknown.tolist()}
     if scores.orders is not None:
         fields["order"] = scores.orders.tolist()

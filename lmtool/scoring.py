@@ -82,7 +82,7 @@ class Scores:
     @cached_property
     def nats(self) -> np.ndarray:
         """-ln of a line's probability."""
-        return _sum_by_line(-self.log_probs, self.starts)
+        return _sum_by_line(0.0 - self.log_probs, self.starts)  # what is sure costs 0, not -0
 
     @cached_property
     def tokens(self) -> np.ndarray:

@@ -63,6 +63,23 @@ def test_columns_are_those_of_percent_formatting(rows):
         assert len(shown[0].partition(".")[2]) == 6
 
 
+def test_few_lines_are_written_as_many_are():
+    rows = [(0.0, 1, 1.0, 0), (-0.0, 1, 1.0, 0), (-1e-8, 2, 0.99999999, 0), (-1e-6, 2, 0.9999, 1), (1.25, 2, 3.5, 1)]
+
+    many = columns(lines(rows * FEW)).splitlines()[: len(rows)]
+
+    assert columns(lines(rows)).splitlines() == many
+    assert many[0] == many[1] == "0.000000\t1\t1\t0"
+
+
+def test_what_is_sure_costs_nothing_rather_than_minus_nothing():
+    scores = score_lines(Bigram(np.eye(5)[[0, 0, 0, 0, 0]]), Letters(), "\n")
+
+    assert columns(scores) == "0.000000\t1\t1\t0\n"
+    assert '"nats": 0.0, ' in objects(scores, tokens=True)
+    assert "-0" not in objects(scores, tokens=True) + summary(Totals.of(scores))
+
+
 @pytest.mark.parametrize("nats", [math.inf, 1e300])
 def test_what_is_beyond_all_bounds_is_written_too(nats):
     text = columns(lines([(nats, 3, math.inf, 1), (1.5, 2, 4.0, 0)] * FEW))
