@@ -55,11 +55,12 @@ class Lookup:
         slots = _Together([level.index for level in above], np.uint32)
         num_slots, bits = [0, *(len(level.index) for level in above)], [place_bits(len(level)) for level in levels]
         ways = [words.ways, starts.ways, *_halves(codes.ways), [0, *slots.ways], num_slots, bits, *_halves(values.ways)]
+        ways.append([len(level) for level in levels])
         self._tables = (
             np.array(ways, dtype=np.int64).ravel(),
             words.first,
             starts.first,
-            *(np.ascontiguousarray(one, np.float32) for one in (levels[0].log_probs, levels[0].log_backoffs)),
+            *(np.require(one, np.float32, ["C", "A"]) for one in (levels[0].log_probs, levels[0].log_backoffs)),
             codes.first,
             codes.first,
             values.first,
@@ -80,9 +81,10 @@ class Lookup:
             float64 [B, T], nats, and int8 [B, T].
 
         Raises:
-            ValueError: if an id is none of the vocabulary.
+            ValueError: if an id is none of the vocabulary, or the context is of another order.
         """
-        self._check(ids)
+        self._check("ids", ids, lowest=0)
+        self._check_context(context)
         batch, width = context.shape
         # One long row, each text behind its context and that behind a gap, which ends what was before.
         rows = np.empty((batch, 1 + width + ids.shape[1]), dtype=np.int32)
@@ -98,7 +100,12 @@ class Lookup:
         return log_probs[:, 1 + width :], matched[:, 1 + width :]
 
     def next_log_probs(self, context: np.ndarray) -> np.ndarray:
-        """float64 [B, V], nats: the distribution of the token after each context, int [B, order-1]."""
+        """float64 [B, V], nats: the distribution of the token after each context, int [B, order-1].
+
+        Raises:
+            ValueError: as in `score`.
+        """
+        self._check_context(context)
         batch, width = context.shape
         out = np.empty((batch, self.vocab_size))
         words = np.ascontiguousarray(context, dtype=np.int32).ravel()
@@ -107,16 +114,23 @@ class Lookup:
         self._next(words, *sizes, *self._tables, places, backoffs, out.ravel())
         return out
 
-    def _check(self, ids: np.ndarray) -> None:
-        if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= self.vocab_size):
-            raise ValueError(f"`ids` must be at least 0 and below {self.vocab_size}, got {ids.min()} to {ids.max()}")
+    def _check_context(self, context: np.ndarray) -> None:
+        if context.shape[1] != self.order - 1:
+            raise ValueError(f"`context` must have {self.order - 1} words, got {context.shape[1]}")
+        self._check("context", context, lowest=NOTHING)
+
+    def _check(self, name: str, ids: np.ndarray, *, lowest: int) -> None:
+        if ids.size and (int(ids.min()) < lowest or int(ids.max()) >= self.vocab_size):
+            asked = f"at least {lowest} and below {self.vocab_size}"
+            raise ValueError(f"`{name}` must be {asked}, got {ids.min()} to {ids.max()}")
 
 
 class _Together:
     """Arrays of one type, wherever they lie: `first`, and how many elements behind its beginning each begins."""
 
     def __init__(self, arrays: Sequence[np.ndarray], dtype: Any) -> None:
-        self.arrays = [np.ascontiguousarray(one, dtype=dtype) for one in arrays]
+        # Aligned, too: those of a `.npy` file with a header of odd length are no whole elements away from the others.
+        self.arrays = [np.require(one, dtype, ["C", "A"]) for one in arrays]
         self.first = self.arrays[0] if self.arrays else np.zeros(1, dtype=dtype)
         addresses = [one.__array_interface__["data"][0] for one in (self.first, *self.arrays)]
         self.ways = [(one - addresses[0]) // self.first.itemsize for one in addresses[1:]]
@@ -133,7 +147,12 @@ def _codes(numbers: Sequence[np.ndarray | Coded]) -> _Together:
 
 
 def _values(numbers: np.ndarray | Coded) -> np.ndarray:
-    return numbers.values if isinstance(numbers, Coded) else np.zeros(0, dtype=np.float32)
+    """What codes stand for: a number for each that their type can hold, whatever a damaged file says."""
+    if not isinstance(numbers, Coded):
+        return np.zeros(0, dtype=np.float32)
+    values = np.zeros(1 << 8 * numbers.codes.itemsize, dtype=np.float32)
+    values[: len(numbers.values)] = numbers.values
+    return values
 
 
 def _halves(ways: list[int]) -> list[list[int]]:

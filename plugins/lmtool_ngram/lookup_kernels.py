@@ -1,9 +1,12 @@
 """The loops of looking n-grams up, as machine code; see `lmtool_ngram.lookup` for the method.
 
-All orders' arrays of one kind are reached from one of them: `offsets`, int64 [9, orders], says where each begins, so
+All orders' arrays of one kind are reached from one of them: `offsets`, int64 [10, orders], says where each begins, so
 that one loop takes any number of orders. Its rows: words, starts, log-probabilities, log back-offs, slots of the index
 (elements from the one that is passed); the number of slots, 0 without an index; bits of a place in a slot; where the
-order's values begin for codes of probabilities, and of back-offs.
+order's values begin for codes of probabilities, and of back-offs; the number of n-grams.
+
+What the arrays hold is not trusted: places are kept below the number of n-grams, so damaged files give wrong numbers
+but are never read, or written, outside of what is there.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ def _match(  # type: ignore[no-untyped-def]
             matched[begin + i] = 1
         for n in range(1, order):
             words_at, starts_at, slots_at = offsets[n], offsets[order + n], offsets[4 * order + n]
-            num_slots, bits = offsets[5 * order + n], offsets[6 * order + n]
+            num_slots, bits, num_ngrams = offsets[5 * order + n], offsets[6 * order + n], offsets[9 * order + n]
             most = longest if num_slots > 0 else np.int64(1) << 62  # without an index all is searched
             below, here, low_bits = (n - 1) * row, n * row, (np.int64(1) << bits) - 1
             asked = 0
@@ -77,11 +80,11 @@ def _match(  # type: ignore[no-untyped-def]
                 places[here + i + 1] = -1
                 queues[asked] = i
                 shorter = (places[below + i + 1] >= 0) | ((closed == 0) & (tokens[begin + i] >= 0))
-                asked += (places[below + i] >= 0) & shorter
+                asked += (places[below + i] >= 0) & shorter & (num_ngrams > 0)
             for k in range(asked):
                 parent = places[below + queues[k]]
-                queues[first + k] = np.int64(starts[starts_at + parent])
-                queues[size_of + k] = np.int64(starts[starts_at + parent + 1])
+                queues[first + k] = min(np.int64(starts[starts_at + parent]), num_ngrams)
+                queues[size_of + k] = min(np.int64(starts[starts_at + parent + 1]), num_ngrams)
             for k in range(asked):
                 queues[size_of + k] -= queues[first + k]
                 mixed = hashed(places[below + queues[k]], np.int64(tokens[begin + queues[k]]))
@@ -104,7 +107,8 @@ def _match(  # type: ignore[no-untyped-def]
                 value = np.int64(1)
                 while value != 0:
                     slot = slot + 1 if slot + 1 < num_slots else 0
-                    value = np.int64(slots[slots_at + slot])
+                    # A damaged index may have no empty slot: once around is enough.
+                    value = np.int64(slots[slots_at + slot]) if slot != queues[slot_of + k] else np.int64(0)
                     place = (value & low_bits) - 1
                     if ((value >> bits) == queues[tag_of + k]) & (place >= low) & (place < high):
                         queues[seen + k] = place
@@ -163,8 +167,8 @@ def _next(  # type: ignore[no-untyped-def]
             place = np.int64(context[begin])
             for k in range(1, n):
                 if place >= 0:
-                    low = np.int64(starts[offsets[order + k] + place])
-                    left = np.int64(starts[offsets[order + k] + place + 1]) - low
+                    low = min(np.int64(starts[offsets[order + k] + place]), offsets[9 * order + k])
+                    left = min(np.int64(starts[offsets[order + k] + place + 1]), offsets[9 * order + k]) - low
                     place = find(words, offsets[k], low, left, context[begin + k])
             places[n] = place
             if place >= 0:
@@ -179,10 +183,13 @@ def _next(  # type: ignore[no-untyped-def]
             out[at + i] = unigrams[i] + total
         for n in range(1, width + 1):  # each order over those below
             if places[n] >= 0:
-                begin, end = starts[offsets[order + n] + places[n]], starts[offsets[order + n] + places[n] + 1]
+                begin = np.int64(starts[offsets[order + n] + places[n]])
+                end = min(np.int64(starts[offsets[order + n] + places[n] + 1]), offsets[9 * order + n])
                 for i in range(begin, end):
                     value = decode(values, offsets[7 * order + n], log_probs, offsets[2 * order + n] + i)
-                    out[at + words[offsets[n] + i]] = value + backoffs[n]
+                    word = np.int64(words[offsets[n] + i])
+                    if word >= 0 and word < vocab_size:
+                        out[at + word] = value + backoffs[n]
 
 
 _TABLES = "int64[:], {word}[:], uint32[:], float32[:], float32[:], {value}[:], {value}[:], float32[:]"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from lmtool_ngram.trie import Level
 
-_ready: MutableMapping[Level, Lookup] = WeakKeyDictionary()
-"""By the highest order of the tables."""
+_ready: MutableMapping[Level, tuple[tuple[Level, ...], Lookup]] = WeakKeyDictionary()
+"""By the highest order of the tables; with the orders below, since tables may share the highest alone."""
 
 
 def score(levels: Sequence[Level], ids: np.ndarray, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,10 +43,11 @@ def next_context(ids: np.ndarray, context: np.ndarray, eos_id: int) -> np.ndarra
 
 
 def _lookup(levels: Sequence[Level]) -> Lookup:
+    below = tuple(levels[:-1])
     found = _ready.get(levels[-1])
-    if found is None or found.order != len(levels):
-        found = _ready[levels[-1]] = Lookup(levels)
-    return found
+    if found is None or found[0] != below:
+        found = _ready[levels[-1]] = below, Lookup(levels)
+    return found[1]
 
 
 __all__ = ["NOTHING", "next_context", "next_log_probs", "score"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,15 @@ FORMAT_VERSION = 2
 RECORD = "ngram.json"
 ARRAYS = ("words", "starts", "log_probs", "log_backoffs")
 OPTIONAL = ("log_probs_values", "log_backoffs_values", "index")
+TYPES = {
+    "words": ("uint16", "int32"),
+    "starts": ("uint32", "int64"),
+    "log_probs": ("float32", "uint8", "uint16"),
+    "log_backoffs": ("float32", "uint8", "uint16"),
+    "log_probs_values": ("float32",),
+    "log_backoffs_values": ("float32",),
+    "index": ("uint32",),
+}
 _OWN = ("format", "version", "closed", "arrays")
 REPAIR = "train the model again, or copy the run again from where it came"
 
@@ -125,10 +135,30 @@ def load(folder: Path) -> tuple[list[Level], dict[str, Any]]:
         names = [name for name in (*ARRAYS, *OPTIONAL) if name in ARRAYS or f"{name}-{order}.npy" in arrays]
         opened: dict[str, Any] = {name: _open(folder / f"{name}-{order}.npy", arrays) for name in names}
         for name in ("log_probs", "log_backoffs"):
-            if (values := opened.pop(f"{name}_values", None)) is not None:
+            values = opened.pop(f"{name}_values", None)
+            if (values is None) != (opened[name].dtype == np.float32):
+                raise DataError(
+                    f"{folder / RECORD} is damaged: {name}-{order}.npy needs values for its codes", hint=REPAIR
+                )
+            if values is not None:
                 opened[name] = Coded(opened[name], values)
         levels.append(Level(**opened, closed=bool(record.get("closed", False))))
+        _check_together(folder / f"words-{order}.npy", levels, record)
     return levels, record
+
+
+def _check_together(file: Path, levels: Sequence[Level], record: dict[str, Any]) -> None:
+    """Raise DataError if the arrays of the last order cannot belong together; reads next to nothing of them."""
+    level, is_first, is_highest = levels[-1], len(levels) == 1, len(levels) == record["order"]
+    size = record["vocab_size"] if is_first else len(level)
+    parents = 1 if is_first else len(levels[-2])
+    lengths = len(level), len(level.log_probs), len(level.starts), len(level.log_backoffs)
+    if lengths not in {(size, size, parents + 1, size), (size, size, parents + 1, 0 if is_highest else size)}:
+        found = "words, log_probs, starts and log_backoffs have {} elements".format(", ".join(map(str, lengths)))
+        raise DataError(f"{file} and its like do not go together: {found}", hint=REPAIR)
+    ends = int(level.starts[0]), int(level.starts[-1])
+    if ends != (0, size):
+        raise DataError(f"{file.parent} is damaged: order {len(levels)} has {size} n-grams, not {ends}", hint=REPAIR)
 
 
 def settings_of(record: dict[str, Any]) -> dict[str, Any]:
@@ -143,11 +173,11 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(file.read_bytes())
         if record["format"] != FORMAT:
             raise ValueError(f"format is {record['format']!r}")
-        _ = int(record["order"]), int(record["vocab_size"]), int(record["eos_id"]), dict(record["arrays"])
         version = int(record["version"])
+        _check_record(record)
     except FileNotFoundError:
         raise DataError(f"no n-gram model in {file.parent}: {file.name} is missing", hint=REPAIR) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(f"{file} is damaged: {error}", hint=REPAIR) from None
     if version > FORMAT_VERSION:
         known = f"this lmtool reads up to {FORMAT_VERSION}"
@@ -155,10 +185,24 @@ def read_record(folder: Path) -> dict[str, Any]:
     return dict(record)
 
 
+def _check_record(record: dict[str, Any]) -> None:
+    for name in ("order", "vocab_size", "eos_id"):
+        if not isinstance(record[name], int):
+            raise TypeError(f"{name} is {record[name]!r}")
+    if record["order"] < 1 or not 0 <= record["eos_id"] < record["vocab_size"]:
+        facts = record["order"], record["eos_id"], record["vocab_size"]
+        raise ValueError("order {} with </s> as {} of {} words".format(*facts))
+    for name in dict(record["arrays"]):
+        if "/" in name:  # would be linked outside of the folder
+            raise ValueError(f"{name} is no file of a model")
+
+
 def _open(file: Path, arrays: dict[str, Any]) -> np.ndarray:
     try:
         dtype, length = arrays[file.name]["dtype"], arrays[file.name]["length"]
-        array: np.ndarray = np.load(file, mmap_mode="r" if length else None, allow_pickle=False)
+        if dtype not in TYPES[file.name.rpartition("-")[0]]:
+            raise ValueError(f"its elements cannot be {dtype}")
+        array = _map(file) if length else _read(file)
     except FileNotFoundError:
         raise DataError(f"{file} is missing", hint=REPAIR) from None
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -170,6 +214,16 @@ def _open(file: Path, arrays: dict[str, Any]) -> np.ndarray:
     return np.asarray(array)
 
 
+def _map(file: Path) -> np.ndarray:
+    return np.lib.format.open_memmap(file, mode="r")
+
+
+def _read(file: Path) -> np.ndarray:
+    with file.open("rb") as opened:
+        array: np.ndarray = np.lib.format.read_array(opened, allow_pickle=False)
+    return array
+
+
 def _write_index(folder: Path, order: int, arrays: dict[str, dict[str, Any]]) -> int:
     """Returns how many slots the index has, 0 if there is none to be written."""
     words, starts = (FileColumn(folder / name, arrays[name]) for name in (f"words-{order}.npy", f"starts-{order}.npy"))
@@ -177,9 +231,17 @@ def _write_index(folder: Path, order: int, arrays: dict[str, dict[str, Any]]) ->
         file = folder / f"index-{order}.npy"
         with explain_os_errors(file):
             slots = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint32, shape=(size,))
+            _reserve(file)
             fill(np.asarray(slots), words, starts, between=lambda: _let_go(slots))
             slots.flush()
     return size
+
+
+def _reserve(file: Path) -> None:
+    """Give a file with holes its place on the disk: writing a mapped hole on a full one would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
 
 
 def _let_go(mapped: np.memmap[Any, Any]) -> None:
