@@ -19,9 +19,12 @@ CHUNK = 1 << 22
 """Bytes that are read at once."""
 LOG_ZERO = -99.0
 """Logarithms from here down stand for that of zero."""
+HIGHEST = 1e38
+"""Of a back-off: one that is higher has no float32 in nats."""
 
 _COUNT = re.compile(rb"ngram\s+(\d+)\s*=\s*(\d+)")
 _SECTION = re.compile(rb"\\(\d+)-grams:")
+_BOM = b"\xef\xbb\xbf"
 _SPACES = re.compile(rb"[\0\t\r ]+")
 
 
@@ -121,13 +124,15 @@ class ArpaFile:
             self._at, self.line = int(state[0]), self.line + rows
             if problem := PROBLEMS.get(int(state[1])):
                 self.fail(problem.format(_shown(self._buffer[state[2] : state[3]])), self.line + 1)
+            if (too_high := np.flatnonzero(log_backoffs[:rows] > HIGHEST)).size:
+                self.fail(f"a back-off of more than {HIGHEST:g}", self.line - rows + 1 + int(too_high[0]))
             yield ids[: rows * order], log_probs[:rows], log_backoffs[:rows]
             if state[1] == DIFFERENT:
                 return
 
     def _read_counts(self) -> list[int]:
         """The header. What stands before `\\data\\` is anybody's."""
-        while (line := self._next_line(wanted="\\data\\").strip()) != b"\\data\\":
+        while (line := self._next_line(wanted="\\data\\").strip().removeprefix(_BOM)) != b"\\data\\":
             if line and not line.startswith(b"#") and self.line > 100:
                 self.fail("no \\data\\ so far: this is no ARPA file")
         counts: list[int] = []
@@ -152,7 +157,7 @@ class ArpaFile:
     def _number(self, field: bytes) -> float:
         try:
             number = float(field)
-            if not number < np.inf:
+            if not number <= HIGHEST:
                 raise ValueError
         except ValueError:
             self.fail(f"'{_shown(field)}' is no number")

@@ -114,6 +114,7 @@ def test_scores_are_those_that_kenlm_gives(arpa_file):
     lambda text: text.replace("\t", "  "),
     lambda text: text.replace("<s>", "<S>").replace("</s>", "</S>").replace("<unk>", "<UNK>"),
     lambda text: text.replace("<s> a", "<S> a"),
+    lambda text: "\ufeff" + text.strip("\n"),
     lambda text: "# a comment\n" + text.replace("-0.05", "-5e-2").replace("-0.15", "-.15").replace("-1.0", "-1E0"),
     lambda text: text.replace("<s> a b", "<s> a b\t0"),
     lambda text: text.replace("\n\\3-grams", "\\3-grams"),
@@ -313,11 +314,14 @@ def line_of(text):
     ("-0.35\ta b\t-0.05", "-0.35\ta", line_of("-0.35\ta b\t-0.05"), "too few words: '-0.35\ta'"),
     ("-0.35\ta b\t-0.05", "-0.35\ta b c", line_of("-0.35\ta b\t-0.05"), "'c' is wanted to be a back-off"),
     ("-0.35\ta b\t-0.05", "-0.35\ta z", line_of("-0.35\ta b\t-0.05"), "'z' is not among the words of order 1"),
+    ("-0.45\tb </s>", "-0.45\tb </s>\tinf", line_of("-0.45\tb </s>"), "a back-off of more than 1e+38"),
+    ("-0.45\tb </s>", "-0.45\tb </s>\t1e39", line_of("-0.45\tb </s>"), "a back-off of more than 1e+38"),
     ("-0.35\ta b\t-0.05", "0.35\ta b", line_of("-0.35\ta b\t-0.05"), "a probability of more than one"),
     ("-0.35\ta b\t-0.05", "-0.35\tb c", line_of("-0.55\tb c\t-0.35"), "this n-gram is there already"),
     ("-0.6\tb", "-0.6\ta", line_of("-0.6\tb\t-0.2"), "'a' is in line 11 already"),
     ("-0.6\tb\t-0.2", "-0.6\tb\tq", line_of("-0.6\tb\t-0.2"), "'q' is no number"),
     ("-0.6\tb\t-0.2", "nan\tb", line_of("-0.6\tb\t-0.2"), "'nan' is no number"),
+    ("-0.6\tb\t-0.2", "-0.6\tb\t1e39", line_of("-0.6\tb\t-0.2"), "'1e39' is no number"),
     ("-0.6\tb\t-0.2", "-0.6", line_of("-0.6\tb\t-0.2"), "a number, a word and perhaps another number are wanted"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(arpa_file, old, new, line, problem):
