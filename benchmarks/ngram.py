@@ -11,7 +11,7 @@ between them. Ratios are lmtool over KenLM: below 1 lmtool is faster or smaller.
     --memory "256 MB"   train once more within this budget; the model must be the same
     --scaling 10 20 40  the time per token on so many MB of the corpus
     --skip-unknown      the text has `<unk>` as a word: leave it out, on both sides
-    --characters        characters are the words, a space is ▁
+    --characters        characters are the words, white space is ▁
 
 Peak memory is what the kernel says of each process; where one has children, the sum of their proportional shares.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import shutil
 import statistics
@@ -113,7 +114,7 @@ def prepare(names: list[str], path: Path, *, characters: bool, limit: float = fl
         for name in names:
             text = b"".join(read_chunks(name)).decode()
             for line in text.removesuffix("\n").split("\n"):
-                words = line.strip().replace(" ", "▁") if characters else line.split()
+                words = re.sub(r"\s", "▁", line.strip()) if characters else line.split()
                 words_line = " ".join(words)
                 if "s>" in words_line:
                     words_line = " ".join(word for word in words if word not in ("<s>", "</s>"))
@@ -183,7 +184,7 @@ def speed(job: Job, heldout: Path, rounds: int) -> None:
         "lmtool score --summary": ([*LMTOOL, "score", "--summary", run_, str(heldout)], None),
     }
     text = heldout.read_text(encoding="utf-8")
-    tokens = text.count(" ") + 2 * text.count("\n")
+    tokens = len(text.split()) + text.count("\n")  # an empty line has its end alone
     times: dict[str, list[float]] = {name: [] for name in (*commands, *SCORE)}
     for _ in range(rounds):
         for name, (command, stdin) in commands.items():
