@@ -82,7 +82,12 @@ def _verify(path: Path, expected: str, hint: str | None) -> None:
 def _verify_spots(folder: Path, listed: set[str], hint: str | None) -> list[str]:
     """Check sizes of all files and spots of the large ones; returns the small ones, which are to be read wholly."""
     lines = (folder / SPOTS_NAME).read_text(encoding="utf-8").splitlines()
-    facts = [(int(size), name, spots) for spots, size, name in (line.split("  ", 2) for line in lines)]
+    try:
+        facts = [(int(size), name, spots) for spots, size, name in (line.split("  ", 2) for line in lines)]
+    except ValueError:
+        raise DataError(f"{folder / SPOTS_NAME} is damaged: its lines are not what was written", hint) from None
+    if unlisted := {name for _, name, _ in facts} - listed:
+        raise DataError(f"{folder} is damaged: {NAME} does not list {min(unlisted)}", hint)
     small, total = [name for name in listed - {name for _, name, _ in facts} if name != SPOTS_NAME], 0
     for size, name, expected in sorted(facts):
         path = folder / name

@@ -159,10 +159,10 @@ class Run:
     def verify(self) -> None:
         """Read all that is there. Raises DataError naming the first file that is not what was written."""
         _ = self.config, self.tokenizer
-        if (self.path / "model").is_dir():
+        if self.is_finished or (self.path / "model").is_dir():
             verify_checksums(self.path / "model", hint=self._start_over)
-        for checkpoint in sorted((self.path / "checkpoints").glob("*/SHA256SUMS")):
-            verify_checksums(checkpoint.parent, hint=f"remove {checkpoint.parent}; the one before it is used then")
+        for checkpoint in sorted((self.path / "checkpoints").glob("step-*")):
+            verify_checksums(checkpoint, hint=f"remove {checkpoint}; the one before it is used then")
 
     @property
     def _start_over(self) -> str:

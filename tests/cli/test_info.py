@@ -63,6 +63,25 @@ def test_all_of_a_run_can_be_verified(lmtool, run):
     assert "remove words and train again" in done.stderr
 
 
+@pytest.mark.parametrize("gone", ["model", "model/SHA256SUMS"])
+def test_a_finished_run_without_its_model_is_damaged(lmtool, run, gone):
+    shutil.rmtree(run / gone) if (run / gone).is_dir() else (run / gone).unlink()
+
+    done = lmtool("info", "words", "--verify")
+
+    assert (done.code, done.stdout) == (1, "")
+    assert "words/model is damaged" in done.stderr
+
+
+def test_a_checkpoint_without_checksums_is_damaged(lmtool, run):
+    (run / "checkpoints/step-00000001").mkdir(parents=True)
+
+    done = lmtool("info", "words", "--verify")
+
+    assert (done.code, done.stdout) == (1, "")
+    assert "step-00000001 is damaged" in done.stderr
+
+
 def test_verify_needs_a_run(lmtool):
     done = lmtool("info", "--verify")
 

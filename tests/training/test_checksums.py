@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 
@@ -77,6 +78,19 @@ def test_the_quick_check_reads_small_files_wholly(folder):
     (folder / "small").write_bytes(b"smell")
 
     with pytest.raises(DataError, match="small is damaged: its checksum"):
+        verify_checksums(folder, quick=True)
+
+
+@pytest.mark.parametrize("spots", ["nothing of the kind\n", "0  5  small\n0  5  elsewhere\n"])
+def test_spots_that_nobody_writes_are_damage(folder, spots):
+    (folder / SPOTS_NAME).write_text(spots)
+    digest = hashlib.sha256(spots.encode()).hexdigest()
+    lines = (folder / NAME).read_text().splitlines()
+    (folder / NAME).write_text(
+        "".join(f"{digest}  {SPOTS_NAME}\n" if SPOTS_NAME in one else f"{one}\n" for one in lines)
+    )
+
+    with pytest.raises(DataError, match="is damaged"):
         verify_checksums(folder, quick=True)
 
 
