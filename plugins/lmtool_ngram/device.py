@@ -175,9 +175,10 @@ def _put(tables: DeviceTables, n: int, places: Array, backoffs: Array, rows: Arr
         low, rows = state
         ngrams = low[:, None] + steps
         words = _at(tables.words[n], ngrams, 0).astype(jnp.int32)
-        words = jnp.where(ngrams < high[:, None], words, rows.shape[1])  # outside: dropped
+        left = high - low  # not `ngrams < high`: near 2^31 places overflow
+        words = jnp.where(steps < left[:, None], words, rows.shape[1])  # outside: dropped
         values = _at(tables.log_probs[n], ngrams, 0.0) + backoffs[:, None]
-        return low + CHUNK, rows.at[row, words].set(values, mode="drop")
+        return low + jnp.minimum(left, CHUNK), rows.at[row, words].set(values, mode="drop")
 
     return jax.lax.while_loop(lambda state: jnp.any(state[0] < high), put, (low, rows))[1]
 
