@@ -90,7 +90,7 @@ def _stdin_blocks() -> Iterator[str]:
     """Whole lines of text, decoded as soon as a read brings the end of one."""
     line, offset = 1, 0
     pending: list[bytes] = []  # pieces of a line without its end: joined once, however many they are
-    while data := _stdin().read1(_READ):
+    for data in _stdin_reads():
         whole, newline, rest = data.rpartition(b"\n")
         if newline:
             block = b"".join([*pending, whole, newline])
@@ -103,6 +103,18 @@ def _stdin_blocks() -> Iterator[str]:
             yield ""
     if last := b"".join(pending):
         yield decode(last, STDIN, line, offset)
+
+
+def _stdin_reads() -> Iterator[bytes]:
+    """All that is there by now, up to about 1 MB, again and again: a pipe gives 64 KB at a time."""
+    data = _stdin().read1(_READ)
+    while data:
+        pieces, size = [data], len(data)
+        while size < _READ and _more_is_there() and (data := _stdin().read1(_READ)):
+            pieces.append(data)
+            size += len(data)
+        yield b"".join(pieces)
+        data = data and _stdin().read1(_READ)  # after its end, a terminal would be read on
 
 
 def _more_is_there() -> bool:

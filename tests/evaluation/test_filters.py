@@ -62,6 +62,23 @@ def test_while_more_is_there_no_answer_is_called_for(monkeypatch):
         assert list(islice(blocks, 3)) == ["one two\n", "three f\n", ""]
 
 
+def test_what_is_there_in_pieces_is_one_block(monkeypatch):
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=4) as pipe, open(writing, "wb", buffering=0) as other_end:
+        monkeypatch.setattr(filters.sys, "stdin", SimpleNamespace(buffer=pipe))
+        blocks = filters.incoming_text("-")
+        other_end.write(b"one two\nthree f\n")  # of which the look at the first bytes leaves four in the buffer
+
+        assert list(islice(blocks, 2)) == ["one two\nthree f\n", ""]
+
+
+def test_the_end_is_the_end_even_if_a_terminal_would_go_on(stdin, monkeypatch):
+    monkeypatch.setattr(filters, "_more_is_there", lambda: True)
+    stdin(b"one\n", b"two\n", b"", b"three\n")
+
+    assert list(filters.incoming_text("-")) == ["one\ntwo\n"]
+
+
 def test_a_letter_may_be_cut_in_two(stdin):
     letters = "春色\n".encode()
     stdin(letters[:2], letters[2:])
