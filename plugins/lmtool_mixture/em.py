@@ -59,7 +59,8 @@ def tune(log_probs: np.ndarray, *, tolerance: float = TOLERANCE, max_iterations:
 def step(log_probs: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
     """Mean log-likelihood of the mixture, nats, and for each part the mean of p_part / p_mixture, float64 [P].
 
-    Tokens that no part gives any probability have no say in the weights.
+    Tokens that no part gives any probability have no say in the weights; nor have those that only parts of weight 0
+    give one. The likelihood is -inf if there is any of them.
     """
     num_tokens = log_probs.shape[1]
     total, possible, gains = 0.0, 0, np.zeros(len(weights))
@@ -69,6 +70,7 @@ def step(log_probs: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]
         block, highest = block[:, highest > -np.inf], highest[highest > -np.inf]
         probs = np.exp(block - highest)
         mixed = weights @ probs
+        probs, mixed, highest = probs[:, mixed > 0], mixed[mixed > 0], highest[mixed > 0]
         total += float(np.sum(np.log(mixed) + highest))
         gains += (probs / mixed).sum(axis=1)
         possible += len(mixed)

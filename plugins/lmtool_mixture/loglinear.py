@@ -57,13 +57,17 @@ class LogLinearMixture:
 
 
 def normalised(log_probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Distributions that are log-linear mixtures of others: [P, N, V] and [P] to float64 [N, V], nats."""
+    """Distributions that are log-linear mixtures of others: [P, N, V] and [P] to float64 [N, V], nats.
+
+    Where each token is ruled out by some part there is no distribution: all are -inf.
+    """
     mixed = np.zeros(log_probs.shape[1:])
     for weight, part in zip(weights, log_probs, strict=True):
         if weight:
             # a negative weight must not make certain what the part rules out
             mixed += np.where(part > -np.inf, weight * part, -np.inf) if weight < 0 else weight * part
     highest = mixed.max(axis=1, keepdims=True)
-    mixed -= highest
-    mixed -= np.log(np.exp(mixed).sum(axis=1, keepdims=True))
+    mixed -= np.where(np.isfinite(highest), highest, 0.0)
+    some = np.isfinite(highest[:, 0])
+    mixed[some] -= np.log(np.exp(mixed[some]).sum(axis=1, keepdims=True))
     return mixed

@@ -9,7 +9,7 @@ import numpy as np
 
 from lmtool.evaluation import cut
 from lmtool_mixture.loglinear import normalised
-from lmtool_mixture.tuning import held_out, windows
+from lmtool_mixture.tuning import held_out, mapped, windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def read_sample(
     Args:
         ensemble: Starts each of `batch_size` pieces from a fresh state.
         dataset: Has a `valid` split.
-        size: At most so many; takes 4 bytes for each of them, each part and each word of the vocabulary on disk.
+        size: About so many, one a piece more at most; each takes 4 bytes of disk a part and word of the vocabulary.
         batch_size: B.
         scratch: A folder for the file.
         progress: Called with the fraction that is done.
@@ -116,7 +116,7 @@ def read_sample(
     stride = -(-split.num_tokens // size)
     rows = sum(-(-(stop - start) // stride) for start, stop in streams)
     shape = rows, ensemble.size, ensemble.vocab_size
-    table = np.lib.format.open_memmap(scratch / "valid.npy", mode="w+", dtype=np.float32, shape=shape)
+    table = mapped(scratch / "valid.npy", np.float32, shape)
     targets = np.empty(rows, np.int64)
     state, done = ensemble.initial_state(len(streams)), 0
     for ids, is_text in windows(split, streams, dataset.eos_id, length=stride):

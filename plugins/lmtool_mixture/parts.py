@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -161,8 +162,10 @@ def _read_record(path: Path) -> dict[str, Any]:
             raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
         caches = [_KINDS[one["kind"]].model_validate(one) for one in record["caches"]]
         weights = [float(weight) for weight in record["weights"]]
-        if record["mode"] not in MODES or len(weights) != len(record["runs"]) + len(caches):
+        if record["mode"] not in MODES or not record["runs"] or len(weights) != len(record["runs"]) + len(caches):
             raise ValueError("what it says does not go together")
+        if not all(map(math.isfinite, weights)):
+            raise ValueError("its weights are no numbers")
         if any(
             len(candidates(one)) > 1 or getattr(one, "run", record["runs"][0]) not in record["runs"] for one in caches
         ):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmtool.errors import DataError
 from lmtool.evaluation import checked, cut
+from lmtool.files import explain_os_errors
 from lmtool_mixture import em
 
 if TYPE_CHECKING:
@@ -68,13 +70,21 @@ def tune(
     numbered = [[(next(places), cache) for cache in choices] for choices in plan.caches]
     combinations = list(product(*numbered))
     rows = [[*range(len(plan.runs.runs)), *(place for place, _ in one)] for one in combinations]
+    sayable = _sayable(table[: len(plan.runs.runs)])
     likelihoods = []
     for number in range(len(combinations)):
-        likelihoods.append(_weigh(table[rows[number]], plan.weights, tolerance=ROUGH)[1])
+        likelihoods.append(_weigh(table[np.ix_(rows[number], sayable)], plan.weights, tolerance=ROUGH)[1])
         progress("tuning weights", READING + (1 - READING) * (number + 1) / len(combinations))
     best = int(np.argmax(likelihoods))
     weights, _ = _weigh(table[rows[best]], plan.weights, tolerance=em.TOLERANCE)
     return plan.runs.with_caches([cache for _, cache in combinations[best]]), weights
+
+
+def _sayable(log_probs: np.ndarray) -> np.ndarray:
+    """The tokens that some run gives a probability; all if there are none. A single other one would make all choices
+    of caches equally impossible."""
+    sayable = np.flatnonzero((log_probs > -np.inf).any(axis=0))
+    return sayable if len(sayable) else np.arange(log_probs.shape[1])
 
 
 def _weigh(log_probs: np.ndarray, given: Sequence[float], *, tolerance: float) -> tuple[Sequence[float], float]:
@@ -102,7 +112,7 @@ def part_log_probs(
     """
     split = held_out(dataset)
     shape = ensemble.size, split.num_tokens
-    table = np.lib.format.open_memmap(scratch / "valid.npy", mode="w+", dtype=np.float64, shape=shape)
+    table = mapped(scratch / "valid.npy", np.float64, shape)
     streams = cut(split, dataset.eos_id, batch_size)
     state, done = ensemble.initial_state(len(streams)), 0
     for ids, is_text in windows(split, streams, dataset.eos_id):
@@ -111,6 +121,16 @@ def part_log_probs(
         table[:, done : done + read.shape[1]] = read
         done += read.shape[1]
         progress(done / split.num_tokens)
+    return table
+
+
+def mapped(file: Path, dtype: type[np.floating[Any]], shape: tuple[int, ...]) -> np.ndarray:
+    """A new file as an array to write into. Raises DataError if the disk is too full for it."""
+    with explain_os_errors(file):
+        table = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # writing a mapped hole on a full disk would kill the process
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     return table
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 
 import mixture_corpus
 import numpy as np
@@ -140,6 +142,26 @@ def test_tokens_that_nobody_can_say_have_no_say_in_the_weights():
     assert tuned.log_likelihood == -np.inf
 
 
+def test_tokens_that_only_parts_of_no_weight_can_say_are_impossible():
+    log_probs = np.array([[np.log(0.5), -np.inf], [np.log(0.1), np.log(0.9)]])
+
+    log_likelihood, gains = em.step(log_probs, np.array([1.0, 0.0]))
+
+    assert log_likelihood == -np.inf
+    np.testing.assert_allclose(gains, [1.0, 0.2])  # of the first token alone
+
+
+def test_a_disk_that_is_too_full_to_tune_on_is_said(corpus, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+
+    for mode in ("linear", "log-linear"):
+        with pytest.raises(DataError, match="no space left"):
+            fit(corpus, runs=[corpus.run("trigram"), corpus.run("unigram")], mode=mode)
+
+
 def test_a_search_that_is_cut_short_says_how_far_it_is_from_the_best(caplog):
     log_probs = np.log(np.random.default_rng(1).uniform(size=(2, 50)))
     best = em.tune(log_probs).log_likelihood
@@ -253,6 +275,9 @@ def test_the_run_says_what_it_mixes_and_how(corpus, tmp_path):
         {"format": 9},
         {"mode": "other"},
         {"weights": [0.5, 0.5]},
+        {"weights": [float("nan")]},
+        {"runs": [], "weights": []},
+        {"runs": [], "caches": [{"kind": "unigram", "window": 5}]},
         {"caches": [{"kind": "unigram", "window": 0}]},
         {"weights": [0.5, 0.5], "caches": [{"kind": "unigram", "window": [5, 6]}]},
         {"weights": [0.5, 0.5], "caches": [{"kind": "neural", "run": "b", "window": 5, "theta": 1.0}]},

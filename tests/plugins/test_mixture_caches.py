@@ -235,3 +235,19 @@ def test_wrong_settings_are_named(cache, message):
     with pytest.raises(ConfigError, match=message) as error:
         choose(raw, "model", Registry(third_party=False))
     assert "model.caches.0" in error.value.message
+
+
+@pytest.mark.parametrize("windows", [[1, 300], [300, 1]])
+def test_a_token_that_nobody_can_say_leaves_the_choice_of_a_cache(corpus, monkeypatch, windows):
+    runs, caches = [corpus.run("unigram")], [{"kind": "unigram", "window": windows}]
+    expected = fit(corpus, runs=runs, caches=caches).parts.caches
+    read = tuning.part_log_probs
+
+    def with_a_gap(*arguments):
+        table = read(*arguments)
+        table[:, 5] = -np.inf
+        return table
+
+    monkeypatch.setattr(tuning, "part_log_probs", with_a_gap)
+
+    assert fit(corpus, runs=runs, caches=caches).parts.caches == expected

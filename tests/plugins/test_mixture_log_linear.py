@@ -55,6 +55,14 @@ def test_a_part_of_weight_one_beside_parts_of_weight_zero_is_the_mixture(corpus)
     np.testing.assert_allclose(score(model, ids), score(alone, ids), atol=1e-6)
 
 
+def test_where_all_is_ruled_out_there_is_no_distribution():
+    log_probs = np.array([[[0.0, -np.inf], [0.0, -np.inf]], [[-np.inf, 0.0], [0.0, -np.inf]]])
+
+    mixed = normalised(log_probs, np.array([0.5, 0.5]))
+
+    assert mixed.tolist() == [[-np.inf, -np.inf], [0.0, -np.inf]]
+
+
 def test_the_product_of_powers_is_scaled_to_sum_to_one(corpus):
     model = fit(corpus, "trigram", "unigram", weights=[0.6, 0.7])
     parts = [corpus.model(corpus.run(run)) for run in ("trigram", "unigram")]
