@@ -26,9 +26,14 @@ class Pieces:
 
     Args:
         text: Lines, each with its `\\n`.
+
+    Raises:
+        ValueError: if the last one lacks it: the loops, which stop at nothing else, would read on behind the text.
     """
 
     def __init__(self, text: str) -> None:
+        if text and not text.endswith("\n"):
+            raise ValueError("the last line of a text has no line end")
         self._data, self._eights, self.size = _to_bytes(text)
         self._keys = np.empty(AT_ONCE, np.uint64)
         self._begins, self._lengths = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.int64)

@@ -58,6 +58,11 @@ def test_a_word_that_holds_a_line_end_is_found_nowhere():
     assert found(WordTable(["", "a\nb", "a", "b"]), ["a b a\nb"]) == [2, 3, 2, 0, 3, 0]
 
 
+def test_a_text_must_end_with_a_line_end():
+    with pytest.raises(ValueError, match="has no line end"):
+        WordTable(["", "a"]).encode("a\na", UNKNOWN)
+
+
 def counted(text):
     """What a Counter says, the most frequent first, ties by code points."""
     return sorted(Counter(text.split()).items(), key=lambda item: (-item[1], item[0]))
