@@ -98,8 +98,8 @@ def codebook(column: Column, bits: int) -> np.ndarray:
         sample.append(piece[skip::step].copy())
         skip = (skip - len(piece)) % step
     numbers = np.concatenate([np.zeros(0, np.float32), *sample])
-    different = np.unique(numbers)
-    if step == 1 and len(different) <= size:
+    different = np.unique(np.append(numbers, np.array([*kept], np.float32)))
+    if len(different) <= size:
         return different
     others = np.sort(numbers[np.isfinite(numbers) & (numbers != 0)])
     return np.unique(np.array([*kept, *_spread(others, max(size - len(kept), 1))], dtype=np.float32))

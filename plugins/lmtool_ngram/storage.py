@@ -63,6 +63,7 @@ def save(folder: Path, levels: Sequence[Level], settings: dict[str, Any]) -> Non
         for name, array in _arrays(level):
             file = folder / f"{name}-{order}.npy"
             with explain_os_errors(file):
+                file.unlink(missing_ok=True)  # it may be another model's, too: see `link`; or mapped by this one
                 np.save(file, array, allow_pickle=False)
             arrays[file.name] = {"dtype": array.dtype.name, "length": len(array)}
     write_record(folder, settings, arrays, closed=all(level.closed for level in levels[1:]))
@@ -85,6 +86,8 @@ def is_model(folder: Path) -> bool:
 def link(source: Path, folder: Path) -> bool:
     """Give the files of a saved model a second name in another folder; False if that cannot be done there."""
     try:
+        if folder.samefile(source):
+            return True
         for name in read_record(source)["arrays"]:
             (folder / name).hardlink_to(source / name)
         write_atomic(folder / RECORD, (source / RECORD).read_bytes())

@@ -17,7 +17,7 @@ from lmtool.errors import DataError
 from lmtool_ngram import scoring, storage
 from lmtool_ngram.index import indexed
 from lmtool_ngram.lookup import Lookup
-from lmtool_ngram.model import load
+from lmtool_ngram.model import NgramLanguageModel, load
 from lmtool_ngram.quantize import quantize
 
 RECORD = {"order": 3, "vocab_size": 40, "eos_id": 39}
@@ -172,3 +172,26 @@ def test_a_full_disk_is_said_before_an_index_is_filled(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"cannot write .*index-2\.npy: no space left"):
         storage.save(tmp_path, random_levels(), RECORD)
     assert not storage.is_model(tmp_path)
+
+
+def test_a_model_over_one_that_shares_its_files_leaves_the_other_alone(saved, tmp_path_factory):
+    folder, context = tmp_path_factory.mktemp("linked"), np.full((1, 2), -1, dtype=np.int32)
+    expected = load(saved).next_log_probs(context)
+    load(saved).save(folder)
+    levels = [replace(one, log_probs=one.log_probs - 1) for one in random_levels()]
+
+    NgramLanguageModel(levels, RECORD).save(folder)
+
+    assert (load(saved).next_log_probs(context) == expected).all()
+    assert load(folder).next_log_probs(context) == pytest.approx(expected - 1)
+
+
+def test_a_model_is_saved_where_it_lies(saved):
+    context = np.full((1, 2), -1, dtype=np.int32)
+    model = load(saved)
+    expected, files = model.next_log_probs(context), {file: file.stat().st_ino for file in saved.iterdir()}
+
+    model.save(saved)
+
+    assert (load(saved).next_log_probs(context) == expected).all()
+    assert {file: file.stat().st_ino for file in saved.iterdir()} == files

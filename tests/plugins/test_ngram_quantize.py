@@ -52,6 +52,13 @@ def test_a_codebook_is_ascending_and_no_longer_than_the_codes_allow(numbers, bit
         assert set(values.tolist()) == set(numbers)
 
 
+def test_few_different_numbers_are_kept_however_often_they_occur(monkeypatch):
+    monkeypatch.setattr(quantizing, "SAMPLE", 100)
+    numbers = np.repeat(np.array([-3.3, -1.7, -0.2, 0.0], dtype=np.float32), [1000, 1000, 1000, 1])
+
+    assert set(codebook(ArrayColumn(numbers), 8).tolist()) == set(numbers.tolist())
+
+
 def test_zero_and_minus_infinity_are_kept():
     numbers = np.concatenate([np.linspace(-9, -1, 5000), [0.0, -np.inf]]).astype(np.float32)
 
