@@ -12,7 +12,8 @@ from fake_models import Bigram, Letters, Uniform
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lmtool.score_output import FEW, Totals, columns, objects, summary
+from lmtool.number_rows import FEW, Column, rows_of
+from lmtool.score_output import Totals, columns, objects, summary
 from lmtool.scoring import score_lines
 
 counts = st.integers(0, 10**15)
@@ -72,11 +73,23 @@ def test_few_lines_are_written_as_many_are():
     assert many[0] == many[1] == "0.000000\t1\t1\t0"
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.floats(allow_nan=False), st.sampled_from([6, 12]))
+def test_a_number_among_many_is_written_as_python_writes_it(value, size):
+    many = rows_of([Column("é ", np.full(FEW, value), size), Column(" ", np.arange(FEW))], infinite=repr)
+    few = rows_of([Column("é ", np.full(1, value), size), Column(" ", np.arange(1))], infinite=repr)
+
+    assert many.splitlines()[-1].split()[2] == str(FEW - 1)
+    (_, shown, _), (_, expected, _) = many.split("\n")[0].split(), few.split()
+    # the last digit may be rounded the other way
+    assert shown == expected or (len(shown), float(shown)) == (len(expected), pytest.approx(value, rel=10.0**-size))
+
+
 def test_what_is_sure_costs_nothing_rather_than_minus_nothing():
     scores = score_lines(Bigram(np.eye(5)[[0, 0, 0, 0, 0]]), Letters(), "\n")
 
     assert columns(scores) == "0.000000\t1\t1\t0\n"
-    assert '"nats": 0.0, ' in objects(scores, tokens=True)
+    assert '"nats": 0, ' in objects(scores, tokens=True)
     assert "-0" not in objects(scores, tokens=True) + summary(Totals.of(scores))
 
 
@@ -88,8 +101,9 @@ def test_what_is_beyond_all_bounds_is_written_too(nats):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.text('ab"\\ é\t\x01中', max_size=9), max_size=5))
-def test_objects_are_json_with_the_text_and_the_figures(texts):
+@given(st.lists(st.text('ab"\\ é\t\x01中', max_size=9), max_size=5), st.sampled_from([1, FEW]))
+def test_objects_are_json_with_the_text_and_the_figures(texts, times):
+    texts *= times
     scores = score_lines(Uniform(5), Letters(), "".join(f"{text}\n" for text in texts))
 
     found = [json.loads(line) for line in objects(scores).splitlines()]
