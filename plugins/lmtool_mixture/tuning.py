@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from itertools import product
@@ -128,10 +129,19 @@ def mapped(file: Path, dtype: type[np.floating[Any]], shape: tuple[int, ...]) ->
     """A new file as an array to write into. Raises DataError if the disk is too full for it."""
     with explain_os_errors(file):
         table = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-        if hasattr(os, "posix_fallocate"):  # writing a mapped hole on a full disk would kill the process
-            with file.open("r+b") as opened:
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        _reserve(file)
     return table
+
+
+def _reserve(file: Path) -> None:
+    """Give a file with holes its place on the disk: writing a mapped hole on a full one would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+                    raise
 
 
 def windows(

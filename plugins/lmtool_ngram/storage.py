@@ -12,6 +12,7 @@ nor codes.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -244,7 +245,11 @@ def _reserve(file: Path) -> None:
     """Give a file with holes its place on the disk: writing a mapped hole on a full one would kill the process."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            try:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+                    raise
 
 
 def _let_go(mapped: np.memmap[Any, Any]) -> None:

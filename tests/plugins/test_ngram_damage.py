@@ -174,6 +174,16 @@ def test_a_full_disk_is_said_before_an_index_is_filled(tmp_path, monkeypatch):
     assert not storage.is_model(tmp_path)
 
 
+def test_a_file_system_that_cannot_reserve_space_is_written_to_all_the_same(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported, raising=False)
+    storage.save(tmp_path, random_levels(), RECORD)
+
+    assert len(load(tmp_path).levels[1].index)
+
+
 def test_a_model_over_one_that_shares_its_files_leaves_the_other_alone(saved, tmp_path_factory):
     folder, context = tmp_path_factory.mktemp("linked"), np.full((1, 2), -1, dtype=np.int32)
     expected = load(saved).next_log_probs(context)
