@@ -31,6 +31,8 @@ class Arpa:
     def vocabulary(self) -> Iterator[str]:
         """The words of the file, without those that stand for the ends of a line and for the unknown word."""
         for word in ArpaFile(self.file).unigrams().words:
+            if word == arpa_words.SPACE:
+                yield " "  # for characters, among which it comes before U+2581 itself; among words it is none
             if word.lower() not in SPECIAL:
                 yield arpa_words.unquoted(word)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lmtool.api import Tokenizer
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
+SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
+"""What a space is in a file of characters."""
 
 _NOT_AS_IT_IS = re.compile(r"|.*[\0\t\n\v\f\r ].*|<s>|</s>|<unk>|<(text|id):.*>", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r"<text:(.*)>")

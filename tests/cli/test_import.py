@@ -79,6 +79,15 @@ def test_a_dataset_brings_its_own_ids(lmtool, tiny, arpa):
     assert "words are not in the vocabulary and count as unknown" in other.stderr
 
 
+def test_a_file_of_characters_is_all_that_is_needed_too(lmtool, tiny):
+    lmtool("export", tiny / "chars", "--to", "arpa", "-o", "lm.arpa.gz")
+    done = lmtool(*IMPORT, "--tokenizer", "char", "-o", "chars")
+
+    text = tiny / "train.txt"  # all of whose characters are known, the space, which the file has as U+2581, among them
+    assert done.code == 0
+    assert nats(lmtool, "chars", text) == pytest.approx(nats(lmtool, tiny / "chars", text), rel=1e-6)
+
+
 def test_a_model_of_characters_is_exact_with_their_tokenizer(lmtool, tiny):
     lmtool("export", tiny / "chars", "--to", "arpa", "-o", "lm.arpa.gz")
     done = lmtool(*IMPORT, "--data", tiny / "char-dataset", "-o", "chars")
