@@ -142,13 +142,13 @@ def _scorer(
     model: LanguageModel, tokenizer: Tokenizer, context: str, run: Path, *, tokens: bool
 ) -> tuple[Callable[[str], Scores], int]:
     """What scores a block of lines, and how many threads may do so at once."""
-    from lmtool.data.encoding import available_cores
+    from lmtool.data.encoding import MOST_THREADS, available_cores
     from lmtool.scoring import score_carried, score_lines
 
     if context == "carry" and not model.stateful:
         terminal.say(f"{run} starts each line anew: --context carry changes nothing")
     if context == "line" or not model.stateful:
-        threads = 0 if model.stateful else available_cores()
+        threads = 0 if model.stateful else min(MOST_THREADS, available_cores())
         return lambda text: score_lines(model, tokenizer, text, orders=tokens), threads
     state: Any = model.initial_state(1)
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK_CHARS = 1 << 19
 """Small records are encoded together up to about so many characters; a larger one is encoded as it is."""
+MOST_THREADS = 4
+"""More would wait for the text, and each holds some blocks."""
 SMALL = 4
 """Blocks that are encoded in this process before other processes are started, which takes them a while."""
 
@@ -109,13 +111,14 @@ def encode(
         return
     everything = chain(small, waiting)
     if takes_text(tokenizer):
-        with ThreadPoolExecutor(processes) as pool:
+        threads = min(processes, MOST_THREADS)
+        with ThreadPoolExecutor(threads) as pool:
             yield encode_block(tokenizer, next(everything))  # what the tokenizer makes on first use is made once
-            yield from _in_order(lambda one: pool.submit(encode_block, tokenizer, one), everything, processes + 1)
+            yield from _in_order(lambda one: pool.submit(encode_block, tokenizer, one), everything, threads + 1)
         return
     # The processes end first: a thread waits for what its process answers.
-    with ThreadPoolExecutor(processes) as threads, Workers(tokenizer, processes) as workers:
-        yield from _in_order(lambda block: threads.submit(workers.encode, block), everything, 2 * processes)
+    with ThreadPoolExecutor(processes) as pool, Workers(tokenizer, processes) as workers:
+        yield from _in_order(lambda one: pool.submit(workers.encode, one), everything, 2 * processes)
 
 
 def _in_order(submit: Callable[[Block], Future[Encoded]], waiting: Iterator[Block], ahead: int) -> Iterator[Encoded]:
@@ -138,4 +141,14 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["Block", "Encoded", "available_cores", "blocks", "encode", "encode_block", "encode_text", "takes_text"]
+__all__ = [
+    "MOST_THREADS",
+    "Block",
+    "Encoded",
+    "available_cores",
+    "blocks",
+    "encode",
+    "encode_block",
+    "encode_text",
+    "takes_text",
+]

@@ -5,14 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from lmtool.data.encoding import available_cores
+from lmtool.data.encoding import MOST_THREADS, available_cores
 from lmtool_tokenizers.word_table import WordCounter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-MOST = 4
-"""Threads; each has a table of its own, and more of them would wait for the text."""
 
 
 def count_words(blocks: Iterable[str], threads: int | None = None) -> tuple[list[str], list[int]]:
@@ -22,9 +19,9 @@ def count_words(blocks: Iterable[str], threads: int | None = None) -> tuple[list
 
     Args:
         blocks: Whole lines, the last without its end, about 1 MB of them.
-        threads: By default, one for each core that this process may use, a few at most.
+        threads: By default, one for each core that this process may use, a few at most: each has a table of its own.
     """
-    counters = [WordCounter() for _ in range(threads or min(MOST, available_cores()))]
+    counters = [WordCounter() for _ in range(threads or min(MOST_THREADS, available_cores()))]
     under_way: dict[int, Future[None]] = {}
     with ThreadPoolExecutor(len(counters)) as pool:
         for number, block in enumerate(blocks):
