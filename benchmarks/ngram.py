@@ -211,7 +211,7 @@ def compare(job: Job) -> None:
     import numpy as np
 
     from lmtool.run import Run
-    from lmtool_ngram.arpa_import import read
+    from lmtool_ngram.arpa.model import read
 
     opened = Run.open(job.folder / "run")
     ours, theirs = opened.language_model(), read(str(job.folder / "lm.arpa"), opened.tokenizer)

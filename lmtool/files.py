@@ -72,6 +72,17 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             scratch.unlink(missing_ok=True)
 
 
+def reserve(file: Path) -> None:
+    """Give a file with holes its place on the disk: writing a mapped hole on a full one would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+                    raise
+
+
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
     """Turn what the operating system says about writing `path` into a DataError."""
@@ -169,4 +180,4 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-__all__ = ["atomic_file", "atomic_folder", "explain_os_errors", "lock", "write_atomic"]
+__all__ = ["atomic_file", "atomic_folder", "explain_os_errors", "lock", "reserve", "write_atomic"]

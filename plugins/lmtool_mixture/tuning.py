@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ import numpy as np
 
 from lmtool.errors import DataError
 from lmtool.evaluation import checked, cut
-from lmtool.files import explain_os_errors
+from lmtool.files import explain_os_errors, reserve
 from lmtool_mixture import em
 
 if TYPE_CHECKING:
@@ -129,19 +127,8 @@ def mapped(file: Path, dtype: type[np.floating[Any]], shape: tuple[int, ...]) ->
     """A new file as an array to write into. Raises DataError if the disk is too full for it."""
     with explain_os_errors(file):
         table = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-        _reserve(file)
+        reserve(file)
     return table
-
-
-def _reserve(file: Path) -> None:
-    """Give a file with holes its place on the disk: writing a mapped hole on a full one would kill the process."""
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            try:
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
-                    raise
 
 
 def windows(

@@ -25,8 +25,8 @@ def lmtool_register_models() -> Iterable[Component]:
     )
     yield Component(
         name="arpa",
-        target="lmtool_ngram.arpa_import:Arpa",
-        config="lmtool_ngram.arpa_config:ArpaConfig",
+        target="lmtool_ngram.arpa.model:Arpa",
+        config="lmtool_ngram.arpa.config:ArpaConfig",
         summary="n-gram model of another tool (KenLM, SRILM, …), read from an ARPA file",
         capabilities=frozenset({"fitted", "causal", "imported"}),
     )

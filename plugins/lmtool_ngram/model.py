@@ -8,17 +8,17 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.errors import DataError
-from lmtool_ngram import scoring, storage
 from lmtool_ngram.config import NgramConfig
-from lmtool_ngram.engine import estimate, estimate_levels
-from lmtool_ngram.training_text import TrainingText
+from lmtool_ngram.estimation.engine import estimate, estimate_levels
+from lmtool_ngram.estimation.text import TrainingText
+from lmtool_ngram.tables import scoring, storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lmtool.api import Tokenizer
     from lmtool.data.dataset import Dataset
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.trie import Level
 
 
 class Ngram:
@@ -85,13 +85,13 @@ class NgramLanguageModel:
         return scoring.next_log_probs(self.levels, state)
 
     def save(self, folder: Path) -> None:
-        """Write `.npy` files and `ngram.json`; see `lmtool_ngram.storage`."""
+        """Write `.npy` files and `ngram.json`; see `lmtool_ngram.tables.storage`."""
         if self._folder is None or not storage.link(self._folder, Path(folder)):
             storage.save(Path(folder), self.levels, self.settings)
 
     def export(self, format: str, file: IO[bytes], tokenizer: Tokenizer) -> None:
-        """Write the ARPA format, the only one; see `lmtool_ngram.arpa`."""
-        from lmtool_ngram import arpa
+        """Write the ARPA format, the only one; see `lmtool_ngram.arpa.writing`."""
+        from lmtool_ngram.arpa import writing as arpa
 
         arpa.write(file, self.levels, tokenizer)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lmtool_ngram.trie import Level
+from lmtool_ngram.tables.trie import Level
 
 
 def random_ngrams(rng, order, vocab_size, counts, *, closed):

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from lmtool_ngram import arpa, arpa_words
-from lmtool_ngram.trie import Level
+from lmtool_ngram.arpa import words as arpa_words
+from lmtool_ngram.arpa import writing as arpa
+from lmtool_ngram.tables.trie import Level
 
 EOS, UNK = 0, 1
 

@@ -13,9 +13,11 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from lmtool.errors import DataError
-from lmtool_ngram import arpa, arpa_kernels, arpa_parsing
-from lmtool_ngram.arpa_config import ArpaConfig
-from lmtool_ngram.arpa_import import Arpa, read
+from lmtool_ngram.arpa import kernels as arpa_kernels
+from lmtool_ngram.arpa import parsing as arpa_parsing
+from lmtool_ngram.arpa import writing as arpa
+from lmtool_ngram.arpa.config import ArpaConfig
+from lmtool_ngram.arpa.model import Arpa, read
 from lmtool_ngram.model import fit_ids
 
 EOS, UNK, A, B, C = range(5)

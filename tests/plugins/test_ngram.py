@@ -22,8 +22,8 @@ from ngram_reference import BOS, Reference
 from lmtool.errors import DataError
 from lmtool_ngram.config import NgramConfig
 from lmtool_ngram.model import Ngram, fit_ids
-from lmtool_ngram.scoring import NOTHING
-from lmtool_ngram.storage import RECORD
+from lmtool_ngram.tables.scoring import NOTHING
+from lmtool_ngram.tables.storage import RECORD
 
 A, B, C, UNK, EOS = range(5)
 NAMES = "abc?"

@@ -15,17 +15,19 @@ from hypothesis import strategies as st
 from ngram_reference import BOS, Reference
 
 from lmtool.errors import DataError
-from lmtool_ngram import counting, smoother, spool, training_text, windows
+from lmtool_ngram import spool
 from lmtool_ngram.config import NgramConfig
-from lmtool_ngram.counting import count_ngrams
-from lmtool_ngram.discounts import counts_of_counts, modified_kneser_ney
-from lmtool_ngram.engine import estimate
-from lmtool_ngram.lmplz import lmplz_corrections
+from lmtool_ngram.estimation import counting, smoother, windows
+from lmtool_ngram.estimation import text as training_text
+from lmtool_ngram.estimation.counting import count_ngrams
+from lmtool_ngram.estimation.discounts import counts_of_counts, modified_kneser_ney
+from lmtool_ngram.estimation.engine import estimate
+from lmtool_ngram.estimation.lmplz import lmplz_corrections
+from lmtool_ngram.estimation.suffixes import link
+from lmtool_ngram.estimation.text import TrainingText
+from lmtool_ngram.estimation.threads import Workers
 from lmtool_ngram.model import fit_ids
 from lmtool_ngram.spool import Scratch, Spool
-from lmtool_ngram.suffixes import link
-from lmtool_ngram.threads import Workers
-from lmtool_ngram.training_text import TrainingText
 
 A, B, C, EOS = 0, 1, 2, 3
 NAMES = "abc"

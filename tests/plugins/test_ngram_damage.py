@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from ngram_tables import random_ngrams, tables
 
 from lmtool.errors import DataError
-from lmtool_ngram import scoring, storage
-from lmtool_ngram.index import indexed
-from lmtool_ngram.lookup import Lookup
 from lmtool_ngram.model import NgramLanguageModel, load
-from lmtool_ngram.quantize import quantize
+from lmtool_ngram.tables import scoring, storage
+from lmtool_ngram.tables.index import indexed
+from lmtool_ngram.tables.lookup import Lookup
+from lmtool_ngram.tables.quantize import quantize
 
 RECORD = {"order": 3, "vocab_size": 40, "eos_id": 39}
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngram_tables import random_ngrams, tables
 
-from lmtool_ngram import device, scoring
-from lmtool_ngram.device import DeviceTables
-from lmtool_ngram.lookup import NOTHING, Lookup
-from lmtool_ngram.quantize import quantize
+from lmtool_ngram.tables import device, scoring
+from lmtool_ngram.tables.device import DeviceTables
+from lmtool_ngram.tables.lookup import NOTHING, Lookup
+from lmtool_ngram.tables.quantize import quantize
 
 VOCAB_SIZE, EOS = 12, 11
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngram_tables import by_words, katz_all, random_ngrams, tables
 
-from lmtool_ngram import index, lookup
-from lmtool_ngram.index import SEARCHED, indexed
-from lmtool_ngram.lookup import NOTHING, Lookup
 from lmtool_ngram.model import fit_ids, load
+from lmtool_ngram.tables import index, lookup
+from lmtool_ngram.tables.index import SEARCHED, indexed
+from lmtool_ngram.tables.lookup import NOTHING, Lookup
 
 
 def model(seed, order, vocab_size=40, *, closed=True, size=200):

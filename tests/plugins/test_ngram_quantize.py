@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ngram_tables import random_ngrams, tables
 
-from lmtool_ngram import quantize as quantizing
-from lmtool_ngram import storage
-from lmtool_ngram.columns import ArrayColumn
-from lmtool_ngram.lookup import Lookup
 from lmtool_ngram.model import NgramLanguageModel, load
-from lmtool_ngram.quantize import codebook, quantize, quantize_saved
+from lmtool_ngram.tables import quantize as quantizing
+from lmtool_ngram.tables import storage
+from lmtool_ngram.tables.columns import ArrayColumn
+from lmtool_ngram.tables.lookup import Lookup
+from lmtool_ngram.tables.quantize import codebook, quantize, quantize_saved
 
 RECORD = {"order": 3, "vocab_size": 40, "eos_id": 39}
 

@@ -12,12 +12,12 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from ngram_reference import BOS, EntropyPruned, Reference
 
-from lmtool_ngram import pruning
 from lmtool_ngram.config import NgramConfig
-from lmtool_ngram.engine import estimate_levels
+from lmtool_ngram.estimation import pruning
+from lmtool_ngram.estimation.engine import estimate_levels
+from lmtool_ngram.estimation.pruning import prune_by_entropy
 from lmtool_ngram.model import NgramLanguageModel
-from lmtool_ngram.pruning import prune_by_entropy
-from lmtool_ngram.trie import Level
+from lmtool_ngram.tables.trie import Level
 
 UNK, EOS, V = 4, 5, 6
 NOTHING = -1

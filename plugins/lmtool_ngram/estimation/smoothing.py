@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lmtool_ngram import discounts
+from lmtool_ngram.estimation import discounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -51,7 +51,7 @@ class Level:
     """float32 [M], or `Coded`, nats: what the order below is weighted with where a longer n-gram is missing; [0] if
     highest."""
     index: np.ndarray = field(default_factory=lambda: NO_INDEX)
-    """uint32, see `lmtool_ngram.index`; [0] if there is none: looking up is slower then, and no different."""
+    """uint32, see `lmtool_ngram.tables.index`; [0] if there is none: looking up is slower then, and no different."""
     closed: bool = False
     """True if each n-gram without its first word is an n-gram, too: looking up may stop where a shorter one is missing.
     Counting leaves them so; pruning each for itself does not."""

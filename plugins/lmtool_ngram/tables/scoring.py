@@ -1,6 +1,6 @@
 """What a back-off n-gram model gives to texts, and the words after which a text goes on.
 
-The tables are made ready once (`lmtool_ngram.lookup`) and looked up by compiled loops.
+The tables are made ready once (`lmtool_ngram.tables.lookup`) and looked up by compiled loops.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from lmtool_ngram.lookup import NOTHING, Lookup
+from lmtool_ngram.tables.lookup import NOTHING, Lookup
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
 
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.trie import Level
 
 _ready: MutableMapping[Level, tuple[tuple[Level, ...], Lookup]] = WeakKeyDictionary()
 """By the highest order of the tables; with the orders below, since tables may share the highest alone."""

@@ -1,4 +1,4 @@
-"""The loops of looking n-grams up, as machine code; see `lmtool_ngram.lookup` for the method.
+"""The loops of looking n-grams up, as machine code; see `lmtool_ngram.tables.lookup` for the method.
 
 All orders' arrays of one kind are reached from one of them: `offsets`, int64 [10, orders], says where each begins, so
 that one loop takes any number of orders. Its rows: words, starts, log-probabilities, log back-offs, slots of the index

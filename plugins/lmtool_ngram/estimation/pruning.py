@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.compiled import compiled
-from lmtool_ngram.trie import Level
+from lmtool_ngram.tables.trie import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

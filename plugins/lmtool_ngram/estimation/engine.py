@@ -21,24 +21,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.errors import DataError
-from lmtool_ngram import storage
 from lmtool_ngram.config import bytes_of
-from lmtool_ngram.counting import Counts, count_ngrams
-from lmtool_ngram.lmplz import lmplz_corrections
-from lmtool_ngram.pruning import prune_by_entropy
-from lmtool_ngram.quantize import quantize_saved
-from lmtool_ngram.smoother import Smoother, Tables
-from lmtool_ngram.smoothing import make_smoothing
+from lmtool_ngram.estimation.counting import Counts, count_ngrams
+from lmtool_ngram.estimation.lmplz import lmplz_corrections
+from lmtool_ngram.estimation.pruning import prune_by_entropy
+from lmtool_ngram.estimation.smoother import Smoother, Tables
+from lmtool_ngram.estimation.smoothing import make_smoothing
+from lmtool_ngram.estimation.suffixes import link
+from lmtool_ngram.estimation.text import TrainingText
+from lmtool_ngram.estimation.threads import Workers, usable_cores
 from lmtool_ngram.spool import Scratch, Spool
-from lmtool_ngram.suffixes import link
-from lmtool_ngram.threads import Workers, usable_cores
-from lmtool_ngram.training_text import TrainingText
+from lmtool_ngram.tables import storage
+from lmtool_ngram.tables.quantize import quantize_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmtool_ngram.config import NgramConfig
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.trie import Level
 
 logger = logging.getLogger("lmtool.ngram")
 

@@ -18,9 +18,9 @@ from lmtool_ngram import spool as spools
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lmtool_ngram.counting import Counts, Families
+    from lmtool_ngram.estimation.counting import Counts, Families
+    from lmtool_ngram.estimation.threads import Workers
     from lmtool_ngram.spool import Scratch, Spool
-    from lmtool_ngram.threads import Workers
 
 
 @dataclass(frozen=True)

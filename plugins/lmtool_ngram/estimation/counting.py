@@ -13,14 +13,14 @@ import numpy as np
 
 from lmtool.compiled import compiled
 from lmtool_ngram import spool as spools
-from lmtool_ngram.windows import CHUNK, MOST, Chunk, Sorter, Windows, chunks, collect, plan_ranges
+from lmtool_ngram.estimation.windows import CHUNK, MOST, Chunk, Sorter, Windows, chunks, collect, plan_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from lmtool_ngram.estimation.text import TrainingText
+    from lmtool_ngram.estimation.threads import Workers
     from lmtool_ngram.spool import Scratch, Spool
-    from lmtool_ngram.threads import Workers
-    from lmtool_ngram.training_text import TrainingText
 
 AT_ONCE = 1 << 17
 """N-grams that a thread works on at once."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from lmtool.data.sources import read_chunks
 from lmtool.errors import DataError
-from lmtool_ngram.arpa_kernels import DIFFERENT, PROBLEMS, WordTable, parse_rows
+from lmtool_ngram.arpa.kernels import DIFFERENT, PROBLEMS, WordTable, parse_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.compiled import Compiled, compiled
-from lmtool_ngram.columns import ArrayColumn
-from lmtool_ngram.lookup_kernels import hashed
+from lmtool_ngram.tables.columns import ArrayColumn
+from lmtool_ngram.tables.lookup_kernels import hashed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lmtool_ngram.columns import Column
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.columns import Column
+    from lmtool_ngram.tables.trie import Level
 
 SEARCHED = 8
 """Continuations of a context up to which they are searched. Part of the format."""

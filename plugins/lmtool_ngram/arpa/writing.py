@@ -20,13 +20,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.compiled import compiled
-from lmtool_ngram import arpa_words
+from lmtool_ngram.arpa import words as arpa_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lmtool.api import Tokenizer
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.trie import Level
 
 BLOCK = 1 << 16
 """N-grams that are written at once."""

@@ -3,9 +3,9 @@
     tables = DeviceTables.from_levels(model.levels)
     log_probs, matched = score(tables, ids, context)
 
-They give what `lmtool_ngram.lookup` gives, in float32. Nothing here is compiled by itself: `jax.jit`, `jax.vmap` and
-`shard_map` are the caller's; the tables are a pytree, to be passed as an argument, not closed over, since a compiler
-would take them for constants. An order may have fewer than 2^31 n-grams, as places are int32.
+They give what `lmtool_ngram.tables.lookup` gives, in float32. Nothing here is compiled by itself: `jax.jit`, `jax.vmap`
+and `shard_map` are the caller's; the tables are a pytree, to be passed as an argument, not closed over, since a
+compiler would take them for constants. An order may have fewer than 2^31 n-grams, as places are int32.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jax import Array
 
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.trie import Level
 
 MOST = (1 << 31) - 1
 """N-grams an order, at most."""
@@ -38,7 +38,7 @@ CHUNK = 1024
 )
 @dataclass(frozen=True)
 class DeviceTables:
-    """The tables of `lmtool_ngram.trie.Level` on a device, order by order."""
+    """The tables of `lmtool_ngram.tables.trie.Level` on a device, order by order."""
 
     words: tuple[Array, ...]
     """uint16 or int32 [M]."""

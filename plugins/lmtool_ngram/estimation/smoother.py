@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool_ngram.counting import word_type
-from lmtool_ngram.discounts import counts_of_counts
-from lmtool_ngram.smoothing import Block
+from lmtool_ngram.estimation.counting import word_type
+from lmtool_ngram.estimation.discounts import counts_of_counts
+from lmtool_ngram.estimation.smoothing import Block
+from lmtool_ngram.estimation.suffixes import gather
 from lmtool_ngram.spool import Spool
-from lmtool_ngram.suffixes import gather
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lmtool_ngram.counting import Families
-    from lmtool_ngram.smoothing import SmoothingMethod
+    from lmtool_ngram.estimation.counting import Families
+    from lmtool_ngram.estimation.smoothing import SmoothingMethod
+    from lmtool_ngram.estimation.suffixes import Linked
+    from lmtool_ngram.estimation.threads import Workers
     from lmtool_ngram.spool import Scratch
-    from lmtool_ngram.suffixes import Linked
-    from lmtool_ngram.threads import Workers
 
 
 class Tables:
-    """The arrays of a model that is being written, as `lmtool_ngram.trie.Level` has them."""
+    """The arrays of a model that is being written, as `lmtool_ngram.tables.trie.Level` has them."""
 
     def __init__(self, folder: Path, vocab_size: int) -> None:
         self._folder, self._word_type = folder, word_type(vocab_size)

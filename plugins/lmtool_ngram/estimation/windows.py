@@ -19,7 +19,7 @@ from lmtool.compiled import compiled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmtool_ngram.training_text import TrainingText
+    from lmtool_ngram.estimation.text import TrainingText
 
 CHUNK = 1 << 16
 """Windows that are sorted at once: few enough for a core's own cache."""

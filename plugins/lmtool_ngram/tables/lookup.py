@@ -10,7 +10,7 @@ reaches across it.
 
 Nearly all time goes into waiting for memory, so positions are taken in blocks, each step for the whole block: its reads
 do not depend on each other, and run at once. Where a context has many continuations the index tells the place at one
-read (`lmtool_ngram.index`); a few are searched.
+read (`lmtool_ngram.tables.index`); a few are searched.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool_ngram import lookup_kernels
-from lmtool_ngram.index import SEARCHED, place_bits
-from lmtool_ngram.trie import Coded
+from lmtool_ngram.tables import lookup_kernels
+from lmtool_ngram.tables.index import SEARCHED, place_bits
+from lmtool_ngram.tables.trie import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.trie import Level
 
 NOTHING = -1
 """Stands for "no word" in a state."""

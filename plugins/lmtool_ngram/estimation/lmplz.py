@@ -11,7 +11,7 @@ from lmtool.compiled import compiled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmtool_ngram.training_text import TrainingText
+    from lmtool_ngram.estimation.text import TrainingText
 
 
 def lmplz_corrections(text: TrainingText, order: int) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The n-grams of an ARPA file as the tables of `lmtool_ngram.trie`.
+"""The n-grams of an ARPA file as the tables of `lmtool_ngram.tables.trie`.
 
 An n-gram is looked up by its words from the first to the last, so that the n-grams it begins with must be there, and
 looking up may stop where what it ends with is missing. Files from tools that prune each n-gram for itself lack some of
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.compiled import compiled
-from lmtool_ngram.trie import Level
+from lmtool_ngram.tables.trie import Level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

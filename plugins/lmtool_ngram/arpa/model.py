@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lmtool_ngram import arpa_words
-from lmtool_ngram.arpa_matching import SPECIAL, Matching
-from lmtool_ngram.arpa_parsing import ArpaFile
-from lmtool_ngram.arpa_tables import DuplicateError, Order, as_level, tables
+from lmtool_ngram.arpa import words as arpa_words
+from lmtool_ngram.arpa.matching import SPECIAL, Matching
+from lmtool_ngram.arpa.parsing import ArpaFile
+from lmtool_ngram.arpa.tables import DuplicateError, Order, as_level, tables
 from lmtool_ngram.model import NgramLanguageModel, load
-from lmtool_ngram.quantize import quantize
+from lmtool_ngram.tables.quantize import quantize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Tokenizer
     from lmtool.data.dataset import Dataset
-    from lmtool_ngram.arpa_config import ArpaConfig
+    from lmtool_ngram.arpa.config import ArpaConfig
 
     Progress = Callable[[str, float], None]
 

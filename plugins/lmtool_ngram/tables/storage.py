@@ -2,9 +2,9 @@
 
 FOLDER/
   ngram.json                 format version, settings, discounts, type and length of each array
-  words-1.npy …              the arrays of `lmtool_ngram.trie.Level`, order by order; memory-mapped when loaded
+  words-1.npy …              the arrays of `lmtool_ngram.tables.trie.Level`, order by order; memory-mapped when loaded
   log_probs_values-2.npy …   of a quantised model: what the codes in `log_probs-2.npy` stand for; so for back-offs
-  index-2.npy …              see `lmtool_ngram.index`; orders without contexts of many continuations have none
+  index-2.npy …              see `lmtool_ngram.tables.index`; orders without contexts of many continuations have none
 
 `ngram.json` is written last: a folder without it is no model. Version 1 had neither indexes
 nor codes.
@@ -12,19 +12,17 @@ nor codes.
 
 from __future__ import annotations
 
-import errno
 import json
 import mmap
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmtool.errors import DataError
-from lmtool.files import explain_os_errors, write_atomic
-from lmtool_ngram.columns import FileColumn
-from lmtool_ngram.index import fill, num_slots
-from lmtool_ngram.trie import Coded, Level
+from lmtool.files import explain_os_errors, reserve, write_atomic
+from lmtool_ngram.tables.columns import FileColumn
+from lmtool_ngram.tables.index import fill, num_slots
+from lmtool_ngram.tables.trie import Coded, Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -235,21 +233,10 @@ def _write_index(folder: Path, order: int, arrays: dict[str, dict[str, Any]]) ->
         file = folder / f"index-{order}.npy"
         with explain_os_errors(file):
             slots = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint32, shape=(size,))
-            _reserve(file)
+            reserve(file)
             fill(np.asarray(slots), words, starts, between=lambda: _let_go(slots))
             slots.flush()
     return size
-
-
-def _reserve(file: Path) -> None:
-    """Give a file with holes its place on the disk: writing a mapped hole on a full one would kill the process."""
-    if hasattr(os, "posix_fallocate"):
-        with file.open("r+b") as opened:
-            try:
-                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
-                    raise
 
 
 def _let_go(mapped: np.memmap[Any, Any]) -> None:

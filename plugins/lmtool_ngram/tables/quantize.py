@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.files import explain_os_errors
-from lmtool_ngram import storage
-from lmtool_ngram.columns import ArrayColumn, FileColumn
 from lmtool_ngram.spool import Spool
-from lmtool_ngram.trie import Coded
+from lmtool_ngram.tables import storage
+from lmtool_ngram.tables.columns import ArrayColumn, FileColumn
+from lmtool_ngram.tables.trie import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from lmtool_ngram.columns import Column
-    from lmtool_ngram.trie import Level
+    from lmtool_ngram.tables.columns import Column
+    from lmtool_ngram.tables.trie import Level
 
 SAMPLE = 1 << 20
 """Numbers that a codebook is made from; of more, so many at equal distances."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool_ngram import arpa_words
-from lmtool_ngram.arpa_kernels import WordTable
-from lmtool_ngram.arpa_tables import Order, Table
+from lmtool_ngram.arpa import words as arpa_words
+from lmtool_ngram.arpa.kernels import WordTable
+from lmtool_ngram.arpa.tables import Order, Table
 
 if TYPE_CHECKING:
     from lmtool.api import Tokenizer
-    from lmtool_ngram.arpa_parsing import ArpaFile, Ngrams, Unigrams
+    from lmtool_ngram.arpa.parsing import ArpaFile, Ngrams, Unigrams
 
 logger = logging.getLogger("lmtool.ngram")
 

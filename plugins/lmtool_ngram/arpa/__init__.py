@@ -1,0 +1,1 @@
+"""Models of other tools, and models for them: the ARPA format."""

@@ -1,0 +1,1 @@
+"""From a text to a model on disk: counting, smoothing, pruning. `engine` is where it begins."""
