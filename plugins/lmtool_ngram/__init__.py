@@ -1,4 +1,4 @@
-"""The counted model of lmtool: n-grams with modified Kneser-Ney smoothing."""
+"""The counted model of lmtool: n-grams, smoothed in several ways; its own, and those of other tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lmtool_register_models() -> Iterable[Component]:
         name="ngram",
         target="lmtool_ngram.model:Ngram",
         config="lmtool_ngram.config:NgramConfig",
-        summary="n-gram model, orders 1 to 10, interpolated modified Kneser-Ney smoothing (as KenLM's lmplz)",
+        summary="n-gram model, orders 1 to 10, modified Kneser-Ney smoothing as in KenLM, or another",
         capabilities=frozenset({"fitted", "causal"}),
     )
     yield Component(
