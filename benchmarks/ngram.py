@@ -13,7 +13,8 @@ between them. Ratios are lmtool over KenLM: below 1 lmtool is faster or smaller.
     --skip-unknown      the text has `<unk>` as a word: leave it out, on both sides
     --characters        characters are the words, white space is ▁
 
-Peak memory is what the kernel says of each process; where one has children, the sum of their proportional shares.
+Peak memory is the high-water mark of each process, asked for twenty times a second; where one has children, the sum of
+their proportional shares.
 """
 
 from __future__ import annotations
@@ -183,8 +184,8 @@ def speed(job: Job, heldout: Path, rounds: int) -> None:
         "lmtool score": ([*LMTOOL, "score", run_, str(heldout)], None),
         "lmtool score --summary": ([*LMTOOL, "score", "--summary", run_, str(heldout)], None),
     }
-    text = heldout.read_text(encoding="utf-8")
-    tokens = len(text.split()) + text.count("\n")  # an empty line has its end alone
+    with heldout.open(encoding="utf-8", newline="\n") as lines:
+        tokens = sum(len(line.split()) + 1 for line in lines)  # an empty line has its end alone
     times: dict[str, list[float]] = {name: [] for name in (*commands, *SCORE)}
     for _ in range(rounds):
         for name, (command, stdin) in commands.items():
