@@ -48,8 +48,8 @@ def run(
 class Sampler:
     """Watches the memory of a process with all its children, twenty times a second.
 
-    The figure that the kernel gives for a process that has ended, `ru_maxrss`, will not do: a child has that of its parent
-    at least, and this one has held the text.
+    What the kernel says of a process that has ended, `ru_maxrss`, will not do: a child has that of its parent at least,
+    and this one has held the text.
     """
 
     def __init__(self, pid: int) -> None:
