@@ -38,25 +38,38 @@ from lmtool.data.sources import read_chunks
 LMTOOL = [sys.executable, "-m", "lmtool", "--quiet"]
 MB = 1 << 20
 
-# What is timed for scoring, each in a process of its own on one core: text in, log-probabilities out.
+# What is timed for scoring, each in a process of its own on one core: text or ids in, log-probabilities out. The text
+# is scored twice and the second time counts, so that all of the model is in memory.
 SCORE = {
     "kenlm module": """
 import os, sys, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import kenlm
 model = kenlm.Model(sys.argv[1]); lines = open(sys.argv[2], encoding="utf-8").read().split("\\n")[:-1]
-model.score(lines[0]); start = time.perf_counter()
-for line in lines: model.score(line)
+for _ in range(2):
+    start = time.perf_counter()
+    for line in lines: model.score(line)
 print(time.perf_counter() - start)
 """,
-    "lmtool": """
+    "lmtool, from text": """
 import os, sys, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from lmtool.run import Run
 from lmtool.scoring import score_lines
 run = Run.open(sys.argv[1]); model, tokenizer = run.language_model(), run.tokenizer
 lines = open(sys.argv[2], encoding="utf-8").read().splitlines(keepends=True)
 texts = ["".join(lines[i : i + 4096]) for i in range(0, len(lines), 4096)]
-score_lines(model, tokenizer, texts[0]); start = time.perf_counter()
-for text in texts: score_lines(model, tokenizer, text).log_probs
+for _ in range(2):
+    start = time.perf_counter()
+    for text in texts: score_lines(model, tokenizer, text).log_probs
+print(time.perf_counter() - start)
+""",
+    "lmtool, from ids": """
+import os, sys, time; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from lmtool.run import Run
+run = Run.open(sys.argv[1]); model = run.language_model()
+ids = run.tokenizer.encode_text(open(sys.argv[2], encoding="utf-8").read())
+for _ in range(2):
+    start = time.perf_counter()
+    for i in range(0, len(ids), 1 << 17): model.score(ids[None, i : i + (1 << 17)], model.initial_state(1))
 print(time.perf_counter() - start)
 """,
 }
@@ -191,15 +204,16 @@ def speed(job: Job, heldout: Path, rounds: int) -> None:
         for name, (command, stdin) in commands.items():
             times[name].append(run(command, stdin=stdin, stdout=job.folder / "scores").seconds)
         for name, code in SCORE.items():
-            model = run_ if name == "lmtool" else binary
-            step = run([sys.executable, "-c", code, model, str(heldout)], check=name == "lmtool")
+            ours = name.startswith("lmtool")
+            step = run([sys.executable, "-c", code, run_ if ours else binary, str(heldout)], check=ours)
             times[name] += [] if step.code else [float(step.output)]
     for name, values in times.items():
         middle = statistics.median(values or [float("nan")])
         say(name, f"{middle:8.2f} s {tokens / middle / 1e6:8.2f} M tokens/s")
     ratio(times, "lmtool score", "query -v summary")
     ratio(times, "lmtool score --summary", "query -v summary")
-    ratio(times, "lmtool", "kenlm module")
+    ratio(times, "lmtool, from text", "kenlm module")
+    ratio(times, "lmtool, from ids", "kenlm module")
 
 
 def ratio(times: dict[str, list[float]], ours: str, theirs: str) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NOTHING = -1
 """Stands for "no word" in a state."""
-BLOCK = 1024
+BLOCK = 4096
 """Positions that are looked up side by side; what they need stays in the second-level cache."""
 
 
