@@ -32,7 +32,7 @@ class ArrayWriter:
         self.path, self.dtype, self.length = path, dtype, 0
         self._hash = hashlib.sha256()
         self._file = path.open("wb")
-        self._file.write(_header(dtype, 0))
+        self._file.write(npy_header(dtype, 0))
 
     def write(self, array: np.ndarray) -> None:
         data = np.ascontiguousarray(array, self.dtype).data
@@ -43,7 +43,7 @@ class ArrayWriter:
     def close(self) -> dict[str, Any]:
         """Finish the file; returns its entry in `dataset.json`."""
         self._file.seek(0)
-        self._file.write(_header(self.dtype, self.length))
+        self._file.write(npy_header(self.dtype, self.length))
         self._file.close()
         return {
             "file": self.path.name,
@@ -56,8 +56,8 @@ class ArrayWriter:
         self._file.close()
 
 
-def _header(dtype: np.dtype[Any], length: int) -> bytes:
-    """Always of the same size, for any length: NumPy pads it to the next 64 bytes and leaves room for digits."""
+def npy_header(dtype: np.dtype[Any], length: int) -> bytes:
+    """The head of a 1-D `.npy` file, of the same size for any length: NumPy pads it and leaves room for digits."""
     buffer = io.BytesIO()
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (length,)}
     np.lib.format.write_array_header_1_0(buffer, header)

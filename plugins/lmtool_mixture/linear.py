@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmtool_mixture.interpolation import Interpolation
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lmtool_mixture.ensemble import State
     from lmtool_mixture.parts import Parts
 
 
-class LinearMixture:
+class LinearMixture(Interpolation):
     """p(w | text) is the sum over the parts of weight times p(w | text); see `lmtool.api.LanguageModel`.
 
     Before the first token caches have nothing to say: the other parts have their weights, scaled to sum to one.
@@ -27,19 +28,11 @@ class LinearMixture:
     mode = "linear"
 
     def __init__(self, parts: Parts, weights: Sequence[float]) -> None:
-        self.parts, self.ensemble = parts, parts.ensemble
-        self.weights = tuple(map(float, weights))
-        self.vocab_size = self.ensemble.vocab_size
-        self.stateful = self.ensemble.stateful
-        self.adapts = self.ensemble.adapts
-        self.facts = {"parts": parts.weighted(self.weights)}
+        super().__init__(parts, weights)
         of_models = np.where(np.arange(self.ensemble.size) < len(self.ensemble.models), self.weights, 0.0)
         with np.errstate(divide="ignore"):
             self._log_weights = np.log(np.asarray(self.weights))
             self._at_first = np.log(of_models / of_models.sum())
-
-    def initial_state(self, batch_size: int) -> State:
-        return self.ensemble.initial_state(batch_size)
 
     def score(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         log_probs, after = self.ensemble.score(ids, state)
@@ -51,10 +44,6 @@ class LinearMixture:
     def next_log_probs(self, state: State) -> np.ndarray:
         weights = self._at_first if state.nothing_read else self._log_weights
         return mix(self.ensemble.next_log_probs(state), weights)
-
-    def save(self, folder: Path) -> None:
-        """A folder for each part, and `mixture.json`; see `lmtool_mixture.parts`."""
-        self.parts.save(folder, mode=self.mode, weights=self.weights)
 
 
 def mix(log_probs: np.ndarray, log_weights: np.ndarray) -> np.ndarray:

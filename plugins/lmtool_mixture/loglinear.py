@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lmtool_mixture.interpolation import Interpolation
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from lmtool_mixture.ensemble import State
-    from lmtool_mixture.parts import Parts
 
 
-class LogLinearMixture:
+class LogLinearMixture(Interpolation):
     """p(w | text) is in proportion to the product over the parts of p(w | text)^weight; see `lmtool.api.LanguageModel`.
 
     What one part rules out, whatever its weight, stays impossible, unless the weight is 0. To score a token the parts'
@@ -29,17 +27,6 @@ class LogLinearMixture:
 
     mode = "log-linear"
 
-    def __init__(self, parts: Parts, weights: Sequence[float]) -> None:
-        self.parts, self.ensemble = parts, parts.ensemble
-        self.weights = tuple(map(float, weights))
-        self.vocab_size = self.ensemble.vocab_size
-        self.stateful = self.ensemble.stateful
-        self.adapts = self.ensemble.adapts
-        self.facts = {"parts": parts.weighted(self.weights)}
-
-    def initial_state(self, batch_size: int) -> State:
-        return self.ensemble.initial_state(batch_size)
-
     def score(self, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
         log_probs = np.empty(ids.shape)
         for t in range(ids.shape[1]):
@@ -50,10 +37,6 @@ class LogLinearMixture:
 
     def next_log_probs(self, state: State) -> np.ndarray:
         return normalised(self.ensemble.next_log_probs(state), np.asarray(self.weights))
-
-    def save(self, folder: Path) -> None:
-        """A folder for each part, and `mixture.json`; see `lmtool_mixture.parts`."""
-        self.parts.save(folder, mode=self.mode, weights=self.weights)
 
 
 def normalised(log_probs: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool.data.writer import npy_header
 from lmtool.files import explain_os_errors
 
 if TYPE_CHECKING:
@@ -97,12 +98,7 @@ class Spool:
 
     def _write_header(self) -> int:
         """The header of the `.npy` format; its size does not depend on the length. Returns that size."""
-        import io
-
-        header = io.BytesIO()
-        facts = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (self._length,)}
-        np.lib.format.write_array_header_1_0(header, facts)
-        return os.pwrite(self._handle, header.getvalue(), 0)
+        return os.pwrite(self._handle, npy_header(self.dtype, self._length), 0)
 
 
 class Scratch:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool.data.encoding import available_cores
 from lmtool.errors import DataError
 from lmtool_ngram.config import bytes_of
 from lmtool_ngram.estimation.counting import Counts, count_ngrams
@@ -29,7 +30,7 @@ from lmtool_ngram.estimation.smoother import Smoother, Tables
 from lmtool_ngram.estimation.smoothing import make_smoothing
 from lmtool_ngram.estimation.suffixes import link
 from lmtool_ngram.estimation.text import TrainingText
-from lmtool_ngram.estimation.threads import Workers, usable_cores
+from lmtool_ngram.estimation.threads import Workers
 from lmtool_ngram.spool import Scratch, Spool
 from lmtool_ngram.tables import storage
 from lmtool_ngram.tables.quantize import quantize_saved
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lmtool.ngram")
 
+MOST_THREADS = 8
+"""More wait for memory."""
 LONGEST = 1 << 32
 """Words of a text: places are 32-bit numbers."""
 
@@ -125,7 +128,7 @@ def _count_and_smooth(
     with (
         Scratch(folder / "counting") as scratch,
         contextlib.closing(Tables(folder, text.vocab_size)) as tables,
-        Workers(usable_cores()) as workers,  # end first: nobody must work on files that are closed
+        Workers(min(MOST_THREADS, available_cores())) as workers,  # end first: none may work on closed files
     ):
         limits: dict[str, Any] = {"memory": memory, "workers": workers}
         counted = lambda fraction: progress("counting", 0.4 * fraction)  # noqa: E731

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -14,14 +13,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-MOST = 8
-"""Threads; more wait for memory."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, at most `MOST`."""
-    return min(MOST, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class Workers:
@@ -52,4 +43,4 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
-__all__ = ["Workers", "usable_cores"]
+__all__ = ["Workers"]
