@@ -1,0 +1,68 @@
+"""Products with weights, in the precision of what they are applied to.
+
+Weights are kept in float32. Under `training.precision = "bfloat16"` activations are bfloat16, and a product rounds the
+weights to that, adds up in float32 and gives the weights' gradient in float32, as mixed-precision training does
+(Micikevicius et al., "Mixed precision training", 2018; bfloat16 needs no loss scaling: Kalamkar et al. 2019).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def matmul(x: jax.Array, kernel: jax.Array, dtype: Any = None) -> jax.Array:
+    """`x @ kernel` in x's type, added up in float32.
+
+    Args:
+        x: [..., I], float32 or bfloat16.
+        kernel: [I, O], float32; rounded to x's type.
+        dtype: Of the result; x's type if left out.
+
+    Returns:
+        [..., O].
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    product: jax.Array = _matmul(rows, kernel, jnp.dtype(dtype or x.dtype).name)
+    return product.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _matmul(x: jax.Array, kernel: jax.Array, dtype: str) -> jax.Array:
+    """[N, I] and [I, O] to [N, O]."""
+    return dot(x, kernel.astype(x.dtype)).astype(dtype)
+
+
+def _forward(x: jax.Array, kernel: jax.Array, dtype: str) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _matmul(x, kernel, dtype), (x, kernel)
+
+
+def _backward(dtype: str, residuals: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    x, kernel = residuals
+    gradient = gradient.astype(x.dtype)
+    d_x = dot(gradient, kernel.astype(x.dtype).T).astype(x.dtype)
+    return d_x, weight_gradient(x, gradient)
+
+
+_matmul.defvjp(_forward, _backward)
+
+
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """[M, K] times [K, N], float32: added up and kept in float32 whatever the operands' type."""
+    product: jax.Array = jax.lax.dot(a, b, preferred_element_type=jnp.float32)
+    return product
+
+
+def weight_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
+    """The gradient [I, O] of a kernel, float32, from its inputs [N, I] and its outputs' gradient [N, O]."""
+    if x.dtype == jnp.float32:
+        return dot(x.T, gradient)
+    # XLA multiplies bfloat16 on CPU twice as fast if the left factor was transposed in memory before.
+    transposed: jax.Array = jax.lax.optimization_barrier(x.T)  # type: ignore[no-untyped-call]
+    return dot(transposed, gradient)
+
+
+__all__ = ["dot", "matmul", "weight_gradient"]

@@ -1,0 +1,58 @@
+"""The settings of the core's own sections, and the base class of every component's settings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Config(BaseModel):
+    """Base of every component's settings: frozen, strict, unknown keys forbidden.
+
+    Give each field a default where there is a sensible one and a `Field(description=…)`: it becomes the docs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+
+
+class DataConfig(Config):
+    """Where the text comes from: a dataset folder (`path`), or raw sources that `train` tokenizes itself, once."""
+
+    path: str | None = Field(None, description="a dataset folder made by `lmtool tokenize`")
+    train: list[str] = Field([], description="sources to learn from: files, globs, folders, `builtin:pydoc`")
+    valid: list[str] = Field([], description="sources that decide when to stop and which checkpoint is best")
+    test: list[str] = Field([], description="sources that only `eval` reads")
+    reader: dict[str, Any] = Field({}, description="`name` of a reader and its settings; by file suffix if left out")
+
+
+class TrainingConfig(Config):
+    """How a model that takes steps is trained. Counted models use the seed alone."""
+
+    seed: int = Field(0, ge=0, description="decides initial weights, dropout and the order of batches")
+    batch_size: int = Field(20, ge=1, description="B, streams read side by side")
+    bptt: int = Field(35, ge=1, description="T, time steps per window of truncated back-propagation")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of activations and matmuls in training")
+    epochs: int = Field(10, ge=1, description="passes over the training text")
+    max_steps: int | None = Field(None, ge=1, description="stop after so many steps")
+    max_minutes: float | None = Field(None, gt=0, description="stop after so many minutes of training")
+    max_grad_norm: float | None = Field(0.25, gt=0, description="scale gradients down to this global norm")
+    eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
+    log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
+    checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
+    patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
+    step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")
+    trackers: list[str | dict[str, Any]] = Field([], description="where metrics go besides metrics.jsonl")
+
+
+class EvaluationConfig(Config):
+    """What `lmtool eval` computes, and how."""
+
+    evaluators: list[str | dict[str, Any]] = Field(
+        ["perplexity"], min_length=1, description="names, or tables with settings"
+    )
+    batch_size: int = Field(16, ge=1, description="contiguous pieces of the text that are read side by side")
+    bptt: int = Field(128, ge=1, description="time steps per window; changes speed, not results")
+
+
+__all__ = ["Config", "DataConfig", "EvaluationConfig", "TrainingConfig"]
