@@ -41,6 +41,7 @@ class TrainingConfig(Config):
     log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
+    steps_per_dispatch: int = Field(1, ge=1, description="steps handed to the device at once; a GPU's small models")
     step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")
     trackers: list[str | dict[str, Any]] = Field([], description="where metrics go besides metrics.jsonl")
 

@@ -45,6 +45,7 @@ class Windows:
         """`inputs`, `targets` (int32) and `mask` (bool), [B, T] each."""
         epoch, window = divmod(step, self.steps_per_epoch)
         first = window * self.bptt
+        offset = self._offset(epoch)
         ids = np.zeros((self.batch_size, self.bptt + 1), np.int32)
         mask = np.zeros((self.batch_size, self.bptt), bool)
         for row in range(self.batch_size):
@@ -52,7 +53,7 @@ class Windows:
             end = min((row + 1) * self.stream_length, self.split.num_tokens)
             if (count := min(self.bptt, end - start)) > 0:
                 # one before the first target: its input
-                ids[row, : count + 1] = self._read(self._offset(epoch) + start - 1, count + 1)
+                ids[row, : count + 1] = self._read(offset + start - 1, count + 1)
                 mask[row, :count] = True
         return {"inputs": ids[:, :-1], "targets": ids[:, 1:], "mask": mask}
 

@@ -12,8 +12,7 @@ from lmtool.errors import ConfigError, DataError
 from lmtool.evaluation import cut, predictions
 from lmtool.jax_setup import prepare_jax
 from lmtool.run import RECORD, Run, is_imported
-from lmtool.training.loop import MAX_LOSS
-from lmtool.training.metrics_log import MetricsLog
+from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,8 +124,9 @@ def _take_steps(
     """A model that learns by gradient."""
     prepare_jax()
     from lmtool.training.checkpoint import Checkpoints
+    from lmtool.training.dispatch import several_steps
     from lmtool.training.loop import Parts, TrainingLoop, total_steps
-    from lmtool.training.state import as_optimizer, initial_carry, initial_state
+    from lmtool.training.state import as_optimizer, initial_carry, initial_state, place_batch
 
     training = config.training
     assert config.optimizer is not None
@@ -135,11 +135,15 @@ def _take_steps(
     steps = total_steps(training, task.steps_per_epoch)
     made = config.optimizer.load()(config.optimizer.config, total_steps=steps, num_data=task.num_data)
     optimizer = as_optimizer(made)
-    step = choose_inline("step", training.step, registry, "training.step")
+    choice = choose_inline("step", training.step, registry, "training.step")
+    step = choice.load()(choice.config, task.loss, optimizer, max_grad_norm=training.max_grad_norm)
+    if training.steps_per_dispatch > 1:
+        step = several_steps(step, training.steps_per_dispatch)
     parts = Parts(
         task=task,
         optimizer=optimizer,
-        step=step.load()(step.config, task.loss, optimizer, max_grad_norm=training.max_grad_norm),
+        step=step,
+        place=place_batch,
         new_carry=lambda: initial_carry(task),
         config=training,
         run=run,

@@ -32,18 +32,17 @@ class Clock:
         self._lap = time.perf_counter()
         self._tokens = self._steps = 0
 
-    def count(self, num_targets: int) -> None:
+    def count(self, num_targets: int, steps: int = 1) -> None:
         self._tokens += num_targets
-        self._steps += 1
+        self._steps += steps
         seconds = max(1e-9, time.perf_counter() - self._lap)
         self.tokens_per_second, self.seconds_per_step = self._tokens / seconds, seconds / self._steps
 
     def is_time_to_show(self) -> bool:
-        now = time.perf_counter()
-        if now - self._shown < self.SHOW_EVERY:
-            return False
-        self._shown = now
-        return True
+        return time.perf_counter() - self._shown >= self.SHOW_EVERY
+
+    def shown(self) -> None:
+        self._shown = time.perf_counter()
 
     def compile_seconds_once(self) -> float | None:
         """For the first line of the log; None afterwards."""

@@ -1,7 +1,7 @@
 """The host's side of training: steps, metrics, validation, checkpoints, and when to stop.
 
-The device is never waited for without need: while a step runs, the host reads the metrics of the step before it and
-prepares the next batch.
+The device is never waited for without need: at most two dispatches are under way, a thread makes the batches of those
+to come, and the metrics of many steps are fetched together when it is time to show them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from lmtool.errors import DataError, DivergedError, Interrupted
 from lmtool.evaluation import DamagedModelError
 from lmtool.training.clock import Clock
-from lmtool.training.metrics_log import MetricsLog
+from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
+from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lmtool.api import LanguageModel, Optimizer, Task, Tracker
     from lmtool.config import TrainingConfig
@@ -27,8 +32,8 @@ if TYPE_CHECKING:
     from lmtool.training.checkpoint import Checkpoints
 
 
-MAX_LOSS = 700.0
-"""Nats per token beyond which a model is no model: the perplexity would no longer be a float."""
+MAX_UNREAD = 64
+"""Dispatches whose metrics may wait to be fetched."""
 
 
 class Report(Protocol):
@@ -72,7 +77,9 @@ class Parts:
     task: Task
     optimizer: Optimizer
     step: Callable[[Any, Any], tuple[Any, Any]]
-    """Compiled: `(state, batch) -> (state, metrics)`."""
+    """Compiled: `(state, batch) -> (state, metrics)`; `several_steps` of it if a dispatch may have more than one."""
+    place: Callable[..., Any]
+    """`place(batch, stacked=…)`: puts arrays [B, …] of the host on the device; [K, B, …] if they are stacked."""
     new_carry: Callable[[], Any]
     """The carry at the start of an epoch."""
     config: TrainingConfig
@@ -97,7 +104,9 @@ class TrainingLoop:
         self.clock = Clock()
         self.total_steps = total_steps(parts.config, parts.task.steps_per_epoch)
         self.eval_every = parts.config.eval_every or parts.task.steps_per_epoch
-        self._pending: Any = None
+        self._pending: list[tuple[int, Any]] = []
+        """Dispatches whose metrics have not been read: number of steps, metrics."""
+        self._logged_loss = math.nan
         self._saved_step: int | None = None
 
     def run(self) -> LoopState:
@@ -110,48 +119,69 @@ class TrainingLoop:
         self._restore()
         self.clock.start(self.loop.elapsed)
         self._at_boundary()  # a validation that a signal put off
-        while not self._is_over():
-            self._stop_if_asked()
-            self._dispatch()
-            self._at_boundary()
+        with made_ahead(self._batch, self._plan()) as batches:
+            while not self._is_over():
+                self._stop_if_asked()
+                self._dispatch(*next(batches))
+                self._at_boundary()
         self._stop_if_asked()
         self._finish()
         return self.loop
 
     # Steps ------------------------------------------------------------------------------------------------------------
 
-    def _dispatch(self) -> None:
-        """Start a step, then read the metrics of the one before it while it runs."""
-        step = self._dispatched
-        if step % self.parts.task.steps_per_epoch == 0:
+    def _plan(self) -> Iterator[Dispatch]:
+        """What is left to do, unless training ends early."""
+        stops = (self.parts.task.steps_per_epoch, self.eval_every, self.config.checkpoint_every)
+        return dispatches(self.loop.step, self.total_steps, most=self.config.steps_per_dispatch, stops=stops)
+
+    def _batch(self, dispatch: Dispatch) -> tuple[Dispatch, Any]:
+        """The argument of the step; called in a thread."""
+        batches = [self.parts.task.batch(dispatch.first + number) for number in range(dispatch.num_steps)]
+        most = self.config.steps_per_dispatch
+        if most == 1:
+            return dispatch, self.parts.place(batches[0], stacked=False)
+        return dispatch, (self.parts.place(stacked(batches, most), stacked=True), np.int32(dispatch.num_steps))
+
+    def _dispatch(self, dispatch: Dispatch, batch: Any) -> None:
+        """Start steps, then wait for those before them, not for these."""
+        if dispatch.first % self.parts.task.steps_per_epoch == 0:
             self.state = self.state._replace(carry=self.parts.new_carry())
-        batch = self.parts.task.batch(step)
         if not self.clock.compiled:
             self.parts.report("compiling", self._fraction())
         with self.clock.compiling():
             self.state, metrics = self.parts.step(self.state, batch)
-        self._read_pending()
-        self._pending = metrics
+        self._pending.append((dispatch.num_steps, metrics))
+        if self.clock.is_time_to_show() or len(self._pending) > MAX_UNREAD:
+            self._read(all_but=1)
+        elif len(self._pending) > 1:
+            jax.block_until_ready(self._pending[-2][1])  # type: ignore[no-untyped-call]
 
     @property
     def _dispatched(self) -> int:
-        return self.loop.step + (self._pending is not None)
+        return self.loop.step + sum(count for count, _ in self._pending)
 
-    def _read_pending(self) -> None:
-        """Note what the last step that was started says of itself; waits for it."""
-        if self._pending is None:
+    def _read(self, *, all_but: int = 0) -> None:
+        """Note what steps say of themselves; waits for them. The newest `all_but` dispatches are left for later."""
+        ready, self._pending = self._pending[: -all_but or None], self._pending[len(self._pending) - all_but :]
+        if not ready:
             return
-        import jax
+        found = jax.device_get([tuple(metrics) for _, metrics in ready])
+        columns = [
+            np.concatenate([np.atleast_1d(one[index])[:count] for one, (count, _) in zip(found, ready, strict=True)])
+            for index in range(3)
+        ]
+        self.clock.count(int(columns[1].sum()), len(columns[1]))
+        for loss, num_targets, grad_norm in zip(*columns, strict=True):
+            self._note_step(float(loss), int(num_targets), float(grad_norm))
+        self._show()
 
-        loss, num_targets, grad_norm = jax.device_get(tuple(self._pending))
-        self._pending = None
+    def _note_step(self, loss: float, num_targets: int, grad_norm: float) -> None:
         self.loop.step += 1
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise self._diverged(f"the loss is {loss:g} and the gradient's norm {grad_norm:g} at step {self.loop.step}")
-        self.loop.losses.append(float(loss))
-        self.loop.num_targets.append(int(num_targets))
-        self.clock.count(int(num_targets))
-        self._show()
+        self.loop.losses.append(loss)
+        self.loop.num_targets.append(num_targets)
         if self.loop.step % self.config.log_every == 0:
             self._log_losses()
 
@@ -163,7 +193,8 @@ class TrainingLoop:
     def _show(self) -> None:
         if not self.clock.is_time_to_show():
             return
-        loss = _mean(self.loop.losses, self.loop.num_targets)
+        self.clock.shown()
+        loss = _mean(self.loop.losses, self.loop.num_targets) if self.loop.losses else self._logged_loss
         shown = {"loss": f"{loss:.3f}", "tokens/s": f"{self.clock.tokens_per_second:,.0f}"}
         left = (self.total_steps - self.loop.step) * self.clock.seconds_per_step
         if self.config.max_minutes:
@@ -181,7 +212,8 @@ class TrainingLoop:
     def _log_losses(self) -> None:
         if not self.loop.losses:
             return
-        values = {"loss": _mean(self.loop.losses, self.loop.num_targets)}
+        self._logged_loss = _mean(self.loop.losses, self.loop.num_targets)
+        values = {"loss": self._logged_loss}
         if (rate := self._learning_rate()) is not None:
             values["learning_rate"] = rate
         timing = {
@@ -216,7 +248,7 @@ class TrainingLoop:
 
     def _validate(self) -> None:
         """Validate, unless that is done, and keep the model if it is the best so far; a signal puts it off."""
-        self._read_pending()
+        self._read()
         if self.loop.validated_step == self.loop.step:
             return
         with self.clock.paused(), contextlib.suppress(_PutOff):
@@ -246,9 +278,6 @@ class TrainingLoop:
 
     def _check_weights(self) -> None:
         """Where no validation would show it: the loss is that of before the last update."""
-        import jax
-        import jax.numpy as jnp
-
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(self.state.params)):
             raise self._diverged(f"a weight is not finite after step {self.loop.step}")
 
@@ -265,7 +294,7 @@ class TrainingLoop:
             self._save()
 
     def _save(self) -> None:
-        self._read_pending()
+        self._read()
         if self._saved_step == self.loop.step:
             return
         with self.clock.paused():
@@ -301,7 +330,7 @@ class TrainingLoop:
             )
 
     def _finish(self) -> None:
-        self._read_pending()
+        self._read()
         self._log_losses()
         self._validate()
         self._stop_if_asked()

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+MAX_LOSS = 700.0
+"""Nats per token beyond which a model is no model: the perplexity would no longer be a float."""
+
+
 class MetricsLog:
     """Appends to the file, and takes back what a resumed run is going to write again."""
 
@@ -36,4 +40,4 @@ class MetricsLog:
             os.truncate(self.path, size)
 
 
-__all__ = ["MetricsLog"]
+__all__ = ["MAX_LOSS", "MetricsLog"]

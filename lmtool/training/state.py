@@ -71,6 +71,11 @@ def on_device(tree: Any) -> Any:
     return jax.device_put(jax.tree.map(lambda array: jnp.array(array, array.dtype), tree), jax.local_devices()[0])
 
 
+def place_batch(batch: Any, *, stacked: bool) -> Any:
+    """A batch of the host, arrays [B, …], or several of them stacked, [K, B, …], on the device of the state."""
+    return jax.device_put(batch, jax.local_devices()[0])
+
+
 def step_key(state: TrainState) -> Key:
     """The key of the step that is about to be taken: a pure function of the seed and the step."""
     # 0 was for the initial weights.
@@ -118,5 +123,6 @@ __all__ = [
     "initial_carry",
     "initial_state",
     "on_device",
+    "place_batch",
     "step_key",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -115,6 +116,39 @@ def test_a_damaged_checkpoint_is_passed_over(whole, trainer):
 
     assert_same(whole, trainer("damaged"))
     assert "loop.json is damaged" in trainer.warnings[0]
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory, trainer_in):
+    """A run, never stopped, of four steps a dispatch; its stops are at 6, 8, 12, 16, 18 and 24."""
+    return trainer_in(tmp_path_factory.mktemp("grouped"))("whole", "training.steps_per_dispatch=4")
+
+
+def test_several_steps_in_a_dispatch_give_the_same_curve(whole, grouped):
+    one, other = metrics(whole), metrics(grouped)
+
+    assert [(line["kind"], line["step"]) for line in one] == [(line["kind"], line["step"]) for line in other]
+    assert [line["loss"] for line in other] == pytest.approx([line["loss"] for line in one], rel=1e-4)
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 13])  # in the middle of a dispatch, and after one of a single step
+def test_a_run_of_several_steps_in_a_dispatch_goes_on_from_anywhere(grouped, trainer, monkeypatch, step):
+    """Stopped after any number of steps, so that what is left is parted otherwise: no bit differs."""
+    settings = "training.steps_per_dispatch=4"
+    with monkeypatch.context() as short:
+        short.setattr("lmtool.training.loop.total_steps", lambda config, steps_per_epoch: step)
+        short.setattr("lmtool.training.loop.TrainingLoop._finish", lambda loop: loop._save() or 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            trainer("stopped", settings)
+
+    assert_same(grouped, trainer("stopped", settings))
+
+
+def test_no_thread_is_left_behind(trainer):
+    with pytest.raises(Interrupted):
+        trainer("stopped", report=trainer.stop_when("compiling"))
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("lmtool")]
 
 
 def test_going_on_does_not_compile_a_second_time(trainer, monkeypatch):
