@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, PositiveInt
 
 from lmtool.config import Config
 
@@ -12,6 +14,26 @@ class LMConfig(Config):
 
     embedding_size: int | None = Field(None, ge=1, description="E; the backbone's output size if left out")
     tied: bool = Field(True, description="the output embedding is the input embedding")
+    softmax: Literal["full", "adaptive", "sampled"] = Field(
+        "full", description="output layer in training; evaluation is exact with each"
+    )
+    cutoffs: list[PositiveInt] = Field([], description="adaptive: ranks at which tails begin; V/16 and V/3 if left out")
+    tail_division: float = Field(
+        4.0, ge=1, description="adaptive: tail i's embeddings have E divided by this to the power i"
+    )
+    num_samples: int = Field(2048, ge=1, description="sampled: tokens that stand for the vocabulary in a step")
     dropout: float = Field(0.2, ge=0, lt=1, description="rate on the embedded inputs and on the backbone's output")
+    input_dropout: float | None = Field(None, ge=0, lt=1, description="rate on the embedded inputs, if another")
+    output_dropout: float | None = Field(None, ge=0, lt=1, description="rate on the backbone's output, if another")
+    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="rate at which tokens are read as zeros in a batch")
     locked_dropout: bool = Field(True, description="one dropout mask for all time steps of a window (variational)")
+    activation_regularisation: float = Field(
+        0.0, ge=0, description="weight of the mean square of the backbone's output after dropout (AR)"
+    )
+    temporal_activation_regularisation: float = Field(
+        0.0, ge=0, description="weight of the mean square of its change from step to step, before dropout (TAR)"
+    )
     shift: bool = Field(True, description="cut the text into streams at another place each epoch")
+
+
+__all__ = ["LMConfig"]

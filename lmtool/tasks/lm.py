@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from lmtool.tasks.network import LanguageModelNetwork
-from lmtool.tasks.predictor import Functions, NeuralLanguageModel, read_facts, read_weights
-from lmtool.tasks.softmax import weighted_nll
+from lmtool.errors import ConfigError
+from lmtool.tasks.network import PENALTIES, LanguageModelNetwork
+from lmtool.tasks.predictor import Functions, NeuralLanguageModel, load_predictor
+from lmtool.tasks.vocabulary import learn_output_layer
 from lmtool.tasks.windows import Windows
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class LanguageModelling:
     """The `lm` task; see `lmtool.api.Task`."""
 
     def __init__(self, config: LMConfig, *, dataset: Dataset, backbone: Backbone, training: TrainingConfig) -> None:
+        _check_causal(backbone)
         split = dataset.split("train")
         self.num_data = split.num_tokens
         self.batch_size = training.batch_size
@@ -37,7 +39,9 @@ class LanguageModelling:
             split, batch_size=training.batch_size, bptt=training.bptt, seed=training.seed, shift=config.shift
         )
         tokenizer = dataset.tokenizer
-        self.network = LanguageModelNetwork(config, tokenizer.vocab_size, backbone)
+        size = config.embedding_size or backbone.features
+        self.output = learn_output_layer(config, tokenizer.vocab_size, size, split)
+        self.network = LanguageModelNetwork(config, self.output, backbone, training.precision)
         self._eos_id = tokenizer.eos_id
 
     @property
@@ -45,7 +49,7 @@ class LanguageModelling:
         return self.windows.steps_per_epoch
 
     def init(self, key: Key) -> Any:
-        return _init(self.network, key)
+        return self.network.init_params(key)
 
     def initial_carry(self) -> Any:
         return self.network.initial_carry(self.batch_size)
@@ -54,13 +58,20 @@ class LanguageModelling:
         return self.windows.batch(step)
 
     def loss(self, params: Any, carry: Any, batch: Mapping[str, Any], key: Key) -> tuple[Any, tuple[Any, Any]]:
+        """See `lmtool.api.Task`. Its gradient is that of the loss and all penalties, its value that of the loss alone:
+        what is reported stays nats per token."""
         inputs, targets, mask = batch["inputs"], batch["targets"], batch["mask"]
-        h, carry = self.network.apply(params, inputs, mask, carry, train=True, rngs={"dropout": key})
+        dropout_key, sampling_key = jax.random.split(key)
+        (h, carry), sown = self.network.apply(
+            params, inputs, mask, carry, train=True, rngs={"dropout": dropout_key}, mutable=[PENALTIES]
+        )
         num_targets = mask.sum()
-        weights = mask.astype(jnp.float32) / jnp.maximum(num_targets, 1).astype(jnp.float32)
-        output_layer = self.network.apply(params, method="output_layer")
-        rows = (h.reshape(targets.size, -1), *output_layer, targets.reshape(-1), weights.reshape(-1))
-        return weighted_nll(*rows), (carry, num_targets)
+        importance = mask.astype(jnp.float32) / jnp.maximum(num_targets, 1).astype(jnp.float32)
+        weights = self.network.apply(params, method="output_weights")
+        rows = (h.reshape(targets.size, -1), targets.reshape(-1), importance.reshape(-1))
+        nll = self.output.nll(weights, *rows, key=sampling_key)
+        penalty = sum(jax.tree.leaves(sown), start=jnp.zeros(()))
+        return nll + (penalty - jax.lax.stop_gradient(penalty)), (carry, num_targets)
 
     @cached_property
     def _functions(self) -> Functions:
@@ -71,18 +82,14 @@ class LanguageModelling:
 
     @classmethod
     def load(cls, folder: Path, config: LMConfig, *, backbone: Backbone) -> NeuralLanguageModel:
-        facts = read_facts(folder)
-        network = LanguageModelNetwork(config, facts["vocab_size"], backbone)
-        expected = jax.eval_shape(lambda key: _init(network, key), jax.random.key(0))
-        return NeuralLanguageModel(Functions(network, facts["eos_id"]), read_weights(folder, expected["params"]))
+        _check_causal(backbone)
+        return load_predictor(folder, config, backbone)
 
 
-def _init(network: LanguageModelNetwork, key: Key) -> Any:
-    ids = jnp.zeros((1, 1), jnp.int32)
-    carry = network.initial_carry(1)
-
-    def whole(module: LanguageModelNetwork) -> jax.Array:
-        h: jax.Array = module(ids, None, carry, train=False)[0]
-        return h
-
-    return network.init(key, method=whole)
+def _check_causal(backbone: Backbone) -> None:
+    if not getattr(backbone, "causal", True):
+        raise ConfigError(
+            f"a language model must not see the tokens that it predicts, but this {type(backbone).__name__} does: "
+            "it is not causal",
+            hint="choose settings under [model] that read from left to right only",
+        )

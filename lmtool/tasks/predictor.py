@@ -11,16 +11,21 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lmtool.errors import DataError
-from lmtool.tasks.network import LanguageModelNetwork, logits, target_log_probs
+from lmtool.tasks.adaptation import score_and_gradient
+from lmtool.tasks.network import LanguageModelNetwork
+from lmtool.tasks.vocabulary import load_output_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from lmtool.api import Backbone
+    from lmtool.tasks.config import LMConfig
+
 LONGEST_WINDOW = 256
 """Time steps that are computed at once; longer texts go through window by window."""
-LOGITS_AT_ONCE = 2**22
-"""Logits held at once: 16 MiB, which stay in a CPU's cache; with 64 MiB scoring took twice as long."""
+CONSTANTS = {"ranks"}
+"""Names among the stored weights that are not weights; see `OutputLayer.constants`."""
 
 
 class State(NamedTuple):
@@ -52,7 +57,9 @@ class Functions:
         # What precedes the last real position: with it, the carry stands before the last token.
         h, carry = self._hidden(params, inputs, mask, state.carry)
         last = jnp.take_along_axis(ids, mask.sum(axis=1, keepdims=True) - 1, axis=1)[:, 0]
-        return self._in_pieces(params, h, ids), h, State(carry, last)
+        rows = (h.reshape(ids.size, h.shape[-1]), ids.reshape(-1))
+        log_probs = self.network.output.target_log_probs(self._output_weights(params), *rows)
+        return log_probs.reshape(ids.shape), h, State(carry, last)
 
     def _hidden(self, params: Any, inputs: jax.Array, mask: jax.Array | None, carry: Any) -> tuple[jax.Array, Any]:
         # TPUs and recent GPUs multiply float32 with fewer bits unless told otherwise.
@@ -60,27 +67,14 @@ class Functions:
             read: tuple[jax.Array, Any] = self.network.apply(params, inputs, mask, carry, train=False)
             return read
 
-    def _logits(self, params: Any, h: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision("highest"):
-            return logits(h, self.network.apply(params, method="output_layer"))
-
-    def _in_pieces(self, params: Any, h: jax.Array, targets: jax.Array) -> jax.Array:
-        """Log-probabilities [B, T] of the targets without holding [B, T, V]."""
-        total = targets.size
-        count = -(-total // max(1, LOGITS_AT_ONCE // self.network.vocab_size))
-        size = -(-total // count)  # even pieces: what one lacks is padding, and costs as much as the rest
-        padding = -total % size
-        rows = jnp.pad(h.reshape(total, -1), ((0, padding), (0, 0))).reshape(-1, size, h.shape[-1])
-        wanted = jnp.pad(targets.reshape(total), (0, padding)).reshape(-1, size)
-        pieces: jax.Array = jax.lax.map(
-            lambda piece: target_log_probs(self._logits(params, piece[0]), piece[1]), (rows, wanted)
-        )
-        return pieces.reshape(-1)[:total].reshape(targets.shape)
-
     def _next_log_probs(self, params: Any, state: State) -> jax.Array:
         h, _ = self._hidden(params, state.last[:, None], None, state.carry)
-        log_probs: jax.Array = jax.nn.log_softmax(self._logits(params, h[:, 0]))
+        log_probs: jax.Array = self.network.output.log_probs(self._output_weights(params), h[:, 0])
         return log_probs
+
+    def _output_weights(self, params: Any) -> Mapping[str, jax.Array]:
+        weights: Mapping[str, jax.Array] = self.network.apply(params, method="output_weights")
+        return weights
 
 
 class NeuralLanguageModel:
@@ -126,11 +120,21 @@ class NeuralLanguageModel:
     def next_log_probs(self, state: State) -> np.ndarray:
         return np.asarray(self.functions.next_log_probs(self.params, state))
 
+    def with_params(self, params: Any) -> NeuralLanguageModel:
+        return NeuralLanguageModel(self.functions, params)
+
+    def score_and_gradient(self, params: Any, ids: jax.Array, state: State) -> tuple[jax.Array, Any, State]:
+        return score_and_gradient(self.functions, params, ids, state)
+
     def save(self, folder: Path) -> None:
-        """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
+        """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`.
+
+        The output layer's constants stand among the weights.
+        """
         from safetensors.numpy import save
 
         weights = flatten_dict(jax.device_get(self.params["params"]), sep=".")
+        weights |= self.functions.network.output.constants()
         # Written by Python, so that a full disk is an OSError as everywhere.
         data = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
         (folder / "weights.safetensors").write_bytes(data)
@@ -152,27 +156,47 @@ def read_facts(folder: Path) -> dict[str, int]:
         raise DataError(f"{path} is damaged") from None
 
 
-def read_weights(folder: Path, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """`weights.safetensors` as parameters.
+def load_predictor(folder: Path, config: LMConfig, backbone: Backbone) -> NeuralLanguageModel:
+    """What `NeuralLanguageModel.save` wrote.
 
     Args:
         folder: Where it lies.
-        expected: Parameters of the same structure; shapes are compared.
+        config: Of the task that trained it.
+        backbone: As it was trained.
 
     Raises:
-        DataError: if the file is missing, damaged, or made for another network.
+        DataError: if a file is missing, damaged, or made for another network.
     """
+    facts = read_facts(folder)
+    path = folder / "weights.safetensors"
+    weights = _read_tensors(path)
+    constants = {name: weights.pop(name) for name in CONSTANTS & weights.keys()}
+    size = config.embedding_size or backbone.features
+    output = load_output_layer(config, facts["vocab_size"], size, constants)
+    if output is None:
+        raise DataError(f"{path} is damaged, or made for another task.softmax than '{config.softmax}'")
+    network = LanguageModelNetwork(config, output, backbone)
+    _check_shapes(path, weights, network)
+    params = unflatten_dict({name: jnp.asarray(array) for name, array in weights.items()}, sep=".")
+    return NeuralLanguageModel(Functions(network, facts["eos_id"]), {"params": params})
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    path = folder / "weights.safetensors"
     try:
-        weights = load_file(path)
+        tensors: dict[str, np.ndarray] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot read {path}: {error}") from None
+    return tensors
+
+
+def _check_shapes(path: Path, weights: Mapping[str, np.ndarray], network: LanguageModelNetwork) -> None:
+    """Raise DataError unless the weights are those of the network."""
+    expected = jax.eval_shape(network.init_params, jax.random.key(0))["params"]
     shapes = {name: tuple(array.shape) for name, array in flatten_dict(expected, sep=".").items()}
     for name in sorted(shapes.keys() | weights.keys()):
         found = tuple(weights[name].shape) if name in weights else None
         if found != shapes.get(name):
             raise DataError(f"{path}: weight {name} has shape {found}, the config asks for {shapes.get(name)}")
-    return {"params": unflatten_dict({name: jnp.asarray(array) for name, array in weights.items()}, sep=".")}

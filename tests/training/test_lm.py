@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from lmtool.config import TrainingConfig
 from lmtool.errors import DataError
+from lmtool.tasks import output as output_module
 from lmtool.tasks import predictor as predictor_module
 from lmtool.tasks.config import LMConfig
 from lmtool.tasks.lm import LanguageModelling
@@ -93,7 +94,7 @@ def test_scores_do_not_depend_on_how_the_work_is_cut(task, params, monkeypatch):
     ids = np.random.default_rng(0).integers(task.network.vocab_size, size=(2, 70))
     whole, _ = model.score(ids, model.initial_state(2))
     # 7 rows of logits at once, windows of 16 steps
-    monkeypatch.setattr(predictor_module, "LOGITS_AT_ONCE", 7 * task.network.vocab_size)
+    monkeypatch.setattr(output_module, "LOGITS_AT_ONCE", 7 * task.network.vocab_size)
     monkeypatch.setattr(predictor_module, "LONGEST_WINDOW", 16)
     cut = predictor_module.NeuralLanguageModel(predictor_module.Functions(task.network, model.functions.eos_id), params)
 
