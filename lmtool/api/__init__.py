@@ -13,12 +13,21 @@ from __future__ import annotations
 from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
 from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
 from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task
-from lmtool.api.models import Backbone, ExportableModel, FittedModel, HiddenStateModel, ImportedModel, LanguageModel
+from lmtool.api.models import (
+    AdaptableModel,
+    Backbone,
+    ExportableModel,
+    FittedModel,
+    HiddenStateModel,
+    ImportedModel,
+    LanguageModel,
+)
 from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
 
 __all__ = [
     "API_VERSION",
     "KINDS",
+    "AdaptableModel",
     "Backbone",
     "CommandSpec",
     "Component",

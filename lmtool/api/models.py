@@ -85,6 +85,32 @@ class HiddenStateModel(LanguageModel, Protocol):
         ...
 
 
+class AdaptableModel(LanguageModel, Protocol):
+    """What a neural language model may offer besides: weights that can be changed, and which way to change them."""
+
+    params: Any
+    """A pytree of float32 arrays; never changed in place."""
+
+    def with_params(self, params: Any) -> LanguageModel:
+        """The same model with other weights, for the same states; costs nothing and compiles nothing."""
+        ...
+
+    def score_and_gradient(self, params: Any, ids: Any, state: Any) -> tuple[Any, Any, Any]:
+        """As `score` with these weights, and the gradient of the mean negative log-likelihood over `ids`, in nats.
+
+        A pure function of its arguments that JAX can trace: it may be part of a compiled one.
+
+        Args:
+            params: As `params`.
+            ids: int32 [B, T], at least one step and not very many: all are read at once.
+            state: For B streams; a constant, through which no gradient flows.
+
+        Returns:
+            float32 [B, T], a pytree like `params`, and the new state.
+        """
+        ...
+
+
 class FittedModel(Protocol):
     """A model that is estimated from the whole data set at once instead of taking steps. Made by `target(config)`."""
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lmtool.checksums import write_checksums
 from lmtool.errors import ConfigError, DataError
-from lmtool.run import RECORD as RUN_RECORD
+from lmtool.parts import Part
 from lmtool.run import Run
 from lmtool_mixture.caches import NeuralCache, UnigramCache
 from lmtool_mixture.config import MODES, NeuralCacheConfig, UnigramCacheConfig, candidates
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lmtool.api import LanguageModel
     from lmtool.data.dataset import Dataset
 
     CacheSettings = UnigramCacheConfig | NeuralCacheConfig
@@ -35,30 +33,6 @@ logger = logging.getLogger("lmtool.mixture")
 
 RECORD = "mixture.json"
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Part:
-    """A trained run."""
-
-    name: str
-    """What the user called it."""
-    run: Run
-    model: LanguageModel
-
-    @classmethod
-    def open(cls, name: str, folder: str | Path) -> Part:
-        """Raises DataError if it is no run, has no model yet, or is damaged."""
-        run = Run.open(folder)
-        return cls(name, run, run.language_model())
-
-    def save(self, folder: Path) -> None:
-        """All that opening it takes: no checkpoints, and no tokenizer, which is the mixture's."""
-        (folder / "model").mkdir(parents=True)
-        for file in (RUN_RECORD, "config.toml"):
-            (folder / file).write_bytes((self.run.path / file).read_bytes())
-        self.model.save(folder / "model")
-        write_checksums(folder / "model")
 
 
 @dataclass(frozen=True)
