@@ -8,10 +8,13 @@ import logging
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lmtool.cache import cache_folder
 from lmtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from lmtool.devices import DeviceOptions
 
 
 def prepare_jax() -> None:
@@ -20,12 +23,9 @@ def prepare_jax() -> None:
     Raises:
         UsageError: if JAX cannot use the devices that `JAX_PLATFORMS` asks for.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # notes and warnings of XLA's C++ side
-    for name in ("absl", "jax", "orbax"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    config = _silent_config()
     import jax
 
-    config: Any = jax.config
     try:
         jax.local_devices()
     except RuntimeError as error:
@@ -34,6 +34,45 @@ def prepare_jax() -> None:
         config.update("jax_compilation_cache_dir", str(folder))
         # JAX remembers what took a second; `score` and `generate` of small models wait for many that took less.
         config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def join_processes(options: DeviceOptions) -> tuple[int, int]:
+    """Find the other processes of a training, before JAX is used in any other way: index of this one, and their number.
+
+    Raises:
+        UsageError: if there is no cluster that JAX knows, or process 0 does not answer.
+    """
+    config = _silent_config()
+    import jax
+
+    if config.jax_cpu_collectives_implementation in (None, "none"):
+        config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(options.coordinator, options.num_processes, options.process_id)
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"the processes of this training do not find each other: {str(error).partition(chr(10))[0]}",
+            hint="`--coordinator HOST:PORT --num-processes N --process-id I` names them where no cluster does",
+        ) from None
+    return jax.process_index(), jax.process_count()
+
+
+def make_cpu_devices(number: int) -> None:
+    """Let the CPU, where it is what JAX computes on, be so many devices; before JAX is used in any other way."""
+    config = _silent_config()
+    is_forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if config.jax_num_cpu_devices == -1 and not is_forced:
+        with contextlib.suppress(RuntimeError):  # too late: what is there stays
+            config.update("jax_num_cpu_devices", number)
+
+
+def _silent_config() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # notes and warnings of XLA's C++ side
+    for name in ("absl", "jax", "orbax"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    import jax
+
+    return jax.config
 
 
 def _compilation_cache() -> Path | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmtool.config import choose_inline
-from lmtool.errors import ConfigError, DataError
+from lmtool.devices import DeviceOptions
+from lmtool.errors import ConfigError, DataError, UsageError
 from lmtool.evaluation import cut, predictions
-from lmtool.jax_setup import prepare_jax
+from lmtool.jax_setup import make_cpu_devices, prepare_jax
 from lmtool.run import RECORD, Run, is_imported
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
+from lmtool.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +42,8 @@ def train(
     report: Report = lambda phase, fraction, **fields: None,
     warn: Callable[[str], None] = lambda message: None,
     force: bool = False,
+    devices: DeviceOptions | None = None,
+    processes: Processes | None = None,
 ) -> Run:
     """Train a run to its end, from where it is.
 
@@ -51,6 +56,8 @@ def train(
         report: Told how far it is.
         warn: Told what may be wrong.
         force: Throw away what is in `path` and start over.
+        devices: Which share the work of a model that takes steps; all of this machine's if left out.
+        processes: Those that train the run together; this one alone if left out.
 
     Raises:
         ConfigError: if `path` holds a run of another config or dataset.
@@ -63,20 +70,26 @@ def train(
             f"model '{config.model.name}' says neither `backbone` nor `fitted` of itself",
             hint='its plugin must say it: `Component(…, capabilities={"backbone"})`',
         )
-    run = _open_or_create(config, dataset, path, registry, force=force)
-    if run.is_finished:
-        return run
-    with run.locked() as run:
-        if run.is_finished:
+    processes = processes or Processes()
+    if config.optimizer is None and processes.count > 1:
+        raise UsageError(
+            f"model '{config.model.name}' is estimated by one process, not by {processes.count}",
+            hint="leave out --distributed and --coordinator",
+        )
+    with processes.together(), contextlib.ExitStack() as held:
+        run = processes.in_turn(
+            lambda: _open_or_create(config, dataset, path, registry, force=force), lambda: Run.open(path, registry)
+        )
+        if processes.first(lambda: run.is_finished or held.enter_context(run.locked()).is_finished):
             return run
-        if run.config.get("evaluation") != config.to_dict()["evaluation"]:
+        if processes.is_first and run.config.get("evaluation") != config.to_dict()["evaluation"]:
             warn(f"[evaluation] of {run.path} stays as it was; `lmtool eval --set evaluation.KEY=VALUE` changes it")
         if config.optimizer is None:
             _fit(config, dataset, run, report)
         else:
             with stop.deferred():  # a library that catches every exception at import would swallow the signal
-                _take_steps(config, dataset, run, registry, stop=stop, report=report, warn=warn)
-    return run
+                _take_steps(config, dataset, run, registry, processes, devices or DeviceOptions(), stop, report, warn)
+    return run if processes.is_first else Run.open(path, registry)
 
 
 def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: Registry, *, force: bool) -> Run:
@@ -116,52 +129,61 @@ def _take_steps(
     dataset: Dataset,
     run: Run,
     registry: Registry,
-    *,
+    processes: Processes,
+    devices: DeviceOptions,
     stop: StopRequest,
     report: Report,
     warn: Callable[[str], None],
 ) -> None:
     """A model that learns by gradient."""
+    if devices.devices:
+        make_cpu_devices(devices.devices)
     prepare_jax()
+    from lmtool.training.agreement import Agreement
     from lmtool.training.checkpoint import Checkpoints
     from lmtool.training.dispatch import several_steps
     from lmtool.training.loop import Parts, TrainingLoop, total_steps
-    from lmtool.training.state import as_optimizer, initial_carry, initial_state, place_batch
+    from lmtool.training.placement import Placement, choose_devices
+    from lmtool.training.state import as_optimizer, initial_state
 
     training = config.training
     assert config.optimizer is not None
+    chosen = choose_devices(devices, training.batch_size, warn)
+    placement = Placement(chosen, shard_params=devices.shard_params)
     backbone = config.model.load()(config.model.config)
     task = config.task.load()(config.task.config, dataset=dataset, backbone=backbone, training=training)
     steps = total_steps(training, task.steps_per_epoch)
     made = config.optimizer.load()(config.optimizer.config, total_steps=steps, num_data=task.num_data)
     optimizer = as_optimizer(made)
     choice = choose_inline("step", training.step, registry, "training.step")
-    step = choice.load()(choice.config, task.loss, optimizer, max_grad_norm=training.max_grad_norm)
+    step = choice.load()(choice.config, placement.loss(task.loss), optimizer, max_grad_norm=training.max_grad_norm)
     if training.steps_per_dispatch > 1:
         step = several_steps(step, training.steps_per_dispatch)
     parts = Parts(
         task=task,
         optimizer=optimizer,
-        step=step,
-        place=place_batch,
-        new_carry=lambda: initial_carry(task),
+        step=placement.step(step),
+        placement=placement,
+        new_carry=lambda: placement.place_carry(task.initial_carry()),
         config=training,
         run=run,
-        checkpoints=Checkpoints(run.path / "checkpoints", warn),
+        checkpoints=Checkpoints(run.path / "checkpoints", warn, processes),
         validate=_validation(dataset, training.batch_size),
-        trackers=_trackers(config, run, registry),
+        trackers=_trackers(config, run, registry) if processes.is_first else [],
         report=report,
-        stop=stop,
+        stop=Agreement(processes, placement, stop),
+        processes=processes,
     )
     try:
-        end = TrainingLoop(parts, initial_state(task, optimizer, training.seed)).run()
+        state = processes.of_first(initial_state(task, optimizer, training.seed))
+        end = TrainingLoop(parts, placement.place_state(state)).run()
     finally:
         for tracker in parts.trackers:
             tracker.close()
     result: dict[str, Any] = {"step": end.best_step, "last_step": end.step, "seconds": round(end.elapsed, 1)}
     if end.best_value is not None:
         result |= {"valid_loss": end.best_value, "valid_token_perplexity": math.exp(end.best_value)}
-    run.finish(result)
+    processes.first(lambda: run.finish(result))
 
 
 def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:

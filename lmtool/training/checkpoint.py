@@ -18,11 +18,14 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import DataError
 from lmtool.files import atomic_folder
+from lmtool.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -37,13 +40,15 @@ class Checkpoints:
     """The checkpoints of one run, by step.
 
     Args:
-        folder: Made when the first is saved.
+        folder: Made when the first is saved. Only process 0 reads and writes it.
         warn: Told of a damaged checkpoint that is passed over.
+        processes: Those that train together; all of them call `save` and `restore`.
     """
 
-    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, warn: Callable[[str], None], processes: Processes | None = None) -> None:
         self.folder = folder
         self._warn = warn
+        self._processes = processes or Processes()
 
     def steps(self) -> list[int]:
         """Steps that there are complete checkpoints of, ascending."""
@@ -61,9 +66,14 @@ class Checkpoints:
             loop: JSON values.
             keep: Steps whose checkpoints must stay.
         """
-        path = self._path(step)
-        with atomic_folder(path, replace=True) as scratch:
-            _save_arrays(scratch, state)
+        arrays = on_host(_flat(state))
+        self._processes.first(lambda: self._write(step, arrays, loop, keep))
+
+    def _write(
+        self, step: int, arrays: dict[str, np.ndarray], loop: dict[str, Any], keep: Collection[int | None]
+    ) -> None:
+        with atomic_folder(self._path(step), replace=True) as scratch:
+            _save_arrays(scratch, arrays)
             (scratch / "loop.json").write_text(json.dumps(loop, indent=2, allow_nan=False) + "\n")
             write_checksums(scratch)
         # One from after this step was found damaged when this run went on: it is no fallback.
@@ -75,27 +85,43 @@ class Checkpoints:
         """The newest undamaged checkpoint; None if there never was one.
 
         Args:
-            like: A state of the same structure; its arrays say shape, type and device.
+            like: A state of the same structure; its arrays say shape, type and where they lie.
 
         Raises:
             DataError: if every checkpoint is damaged.
         """
+        wanted, found = _flat(like), {}
+
+        def read() -> dict[str, Any] | None:
+            newest = self._newest(wanted)
+            if newest is None:
+                return None
+            found.update(newest[0])
+            return newest[1]
+
+        loop: dict[str, Any] | None = self._processes.first(read)
+        if loop is None:
+            return None
+        empty = {name: np.zeros(leaf.shape, leaf.dtype) for name, leaf in wanted.items()} if not found else {}
+        return _placed_like(like, self._processes.of_first(found or empty)), loop
+
+    def _newest(self, wanted: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         last = None
         for step in reversed(self.steps()):
             if last:
                 self._warn(f"{last.message}; going back to the checkpoint of step {step}")
             try:
-                return self._restore(self._path(step), like)
+                return self._read(self._path(step), wanted)
             except DataError as error:
                 last = error
         if last:
             raise DataError(last.message, hint="no other checkpoint is left; `--force` starts over")
         return None
 
-    def _restore(self, path: Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    def _read(self, path: Path, wanted: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         verify_checksums(path)
         loop: dict[str, Any] = json.loads((path / "loop.json").read_bytes())
-        return _restore_arrays(path, like), loop
+        return _read_arrays(path, wanted), loop
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
@@ -111,15 +137,35 @@ def _forms(arrays: dict[str, Any]) -> dict[str, str]:
     return {name: f"{array.dtype}{list(array.shape)}" for name, array in arrays.items()}
 
 
-def _save_arrays(path: Path, state: Any) -> None:
-    arrays = _flat(state)
+def on_host(tree: Any) -> Any:
+    """The whole of each array. All processes must call it, since each has a part of what is spread over them."""
+    return jax.tree.map(_whole, tree)
+
+
+def _whole(leaf: jax.Array) -> np.ndarray:
+    if leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    if leaf.is_fully_replicated:
+        return np.asarray(leaf.addressable_data(0))
+    return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+
+
+def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     (path / "arrays.json").write_text(json.dumps(_forms(arrays), indent=2) + "\n")
     _check_space(path / "space", sum(array.nbytes for array in arrays.values()))
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save((path / "arrays").absolute(), args=ocp.args.StandardSave(arrays))
     except ValueError as error:  # what the storage library makes of an error of the operating system
         raise DataError(f"cannot write {path.parent}: {str(error).partition(chr(10))[0]}") from None
+
+
+def _checkpointer() -> Any:
+    """Of this process alone: it would otherwise wait for the others at each turn."""
+    alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="lmtool")
+    if jax.process_count() == 1:
+        alone = ocp.options.MultiprocessingOptions()
+    return ocp.Checkpointer(ocp.StandardCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
 
 
 def _check_space(path: Path, size: int) -> None:
@@ -130,13 +176,25 @@ def _check_space(path: Path, size: int) -> None:
         path.unlink()
 
 
-def _restore_arrays(path: Path, like: Any) -> Any:
-    wanted = _flat(like)
+def _read_arrays(path: Path, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
     _check_forms(path, json.loads((path / "arrays.json").read_bytes()), _forms(wanted))
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted)
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-        found = checkpointer.restore((path / "arrays").absolute(), args=ocp.args.StandardRestore(target))
-    return jax.tree_util.tree_map_with_path(lambda key, leaf: found.get(jax.tree_util.keystr(key), leaf), like)
+    # Shape and type are what is looked at: this one takes no memory.
+    target = {name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) for name, leaf in wanted.items()}
+    with _checkpointer() as checkpointer:
+        found: dict[str, np.ndarray] = checkpointer.restore(
+            (path / "arrays").absolute(), args=ocp.args.StandardRestore(target)
+        )
+    return found
+
+
+def _placed_like(like: Any, found: dict[str, np.ndarray]) -> Any:
+    def place(path: Any, leaf: jax.Array) -> jax.Array:
+        array = found.get(jax.tree_util.keystr(path))
+        if array is None:
+            return leaf
+        return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: array[index])
+
+    return jax.tree_util.tree_map_with_path(place, like)
 
 
 def _check_forms(path: Path, found: dict[str, str], wanted: dict[str, str]) -> None:
@@ -147,4 +205,4 @@ def _check_forms(path: Path, found: dict[str, str], wanted: dict[str, str]) -> N
             )
 
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "on_host"]

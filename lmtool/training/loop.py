@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from lmtool.api import LanguageModel, Optimizer, Task, Tracker
     from lmtool.config import TrainingConfig
     from lmtool.run import Run
-    from lmtool.signals import StopRequest
+    from lmtool.training.agreement import Agreement
     from lmtool.training.checkpoint import Checkpoints
+    from lmtool.training.placement import Placement
+    from lmtool.training.processes import Processes
+
+    Validate = Callable[[LanguageModel, Callable[[float], None]], float]
 
 
 MAX_UNREAD = 64
@@ -78,18 +82,19 @@ class Parts:
     optimizer: Optimizer
     step: Callable[[Any, Any], tuple[Any, Any]]
     """Compiled: `(state, batch) -> (state, metrics)`; `several_steps` of it if a dispatch may have more than one."""
-    place: Callable[..., Any]
-    """`place(batch, stacked=…)`: puts arrays [B, …] of the host on the device; [K, B, …] if they are stacked."""
+    placement: Placement
+    """Where arrays lie."""
     new_carry: Callable[[], Any]
     """The carry at the start of an epoch."""
     config: TrainingConfig
     run: Run
     checkpoints: Checkpoints
-    validate: Callable[[LanguageModel, Callable[[float], None]], float] | None
+    validate: Validate | None
     """Model to nats per token on the validation split; None if there is no such split."""
     trackers: list[Tracker]
     report: Report
-    stop: StopRequest
+    stop: Agreement
+    processes: Processes
 
 
 class TrainingLoop:
@@ -100,7 +105,7 @@ class TrainingLoop:
         self.config = parts.config
         self.state = state
         self.loop = LoopState()
-        self.log = MetricsLog(parts.run.path / "metrics.jsonl")
+        self.log = MetricsLog(parts.run.path / "metrics.jsonl", writes=parts.processes.is_first)
         self.clock = Clock()
         self.total_steps = total_steps(parts.config, parts.task.steps_per_epoch)
         self.eval_every = parts.config.eval_every or parts.task.steps_per_epoch
@@ -140,8 +145,11 @@ class TrainingLoop:
         batches = [self.parts.task.batch(dispatch.first + number) for number in range(dispatch.num_steps)]
         most = self.config.steps_per_dispatch
         if most == 1:
-            return dispatch, self.parts.place(batches[0], stacked=False)
-        return dispatch, (self.parts.place(stacked(batches, most), stacked=True), np.int32(dispatch.num_steps))
+            return dispatch, self.parts.placement.place_batch(batches[0], stacked=False)
+        return dispatch, (
+            self.parts.placement.place_batch(stacked(batches, most), stacked=True),
+            np.int32(dispatch.num_steps),
+        )
 
     def _dispatch(self, dispatch: Dispatch, batch: Any) -> None:
         """Start steps, then wait for those before them, not for these."""
@@ -149,10 +157,13 @@ class TrainingLoop:
             self.state = self.state._replace(carry=self.parts.new_carry())
         if not self.clock.compiled:
             self.parts.report("compiling", self._fraction())
-        with self.clock.compiling():
+        with self.clock.compiling(), self.parts.placement.ambient():
             self.state, metrics = self.parts.step(self.state, batch)
+        self.parts.stop.exchange()
         self._pending.append((dispatch.num_steps, metrics))
-        if self.clock.is_time_to_show() or len(self._pending) > MAX_UNREAD:
+        # All processes read at the same step, so that a loss that is not finite ends them at the same step.
+        is_time = self.parts.processes.count == 1 and self.clock.is_time_to_show()
+        if is_time or len(self._pending) > MAX_UNREAD:
             self._read(all_but=1)
         elif len(self._pending) > 1:
             jax.block_until_ready(self._pending[-2][1])  # type: ignore[no-untyped-call]
@@ -253,7 +264,7 @@ class TrainingLoop:
             return
         with self.clock.paused(), contextlib.suppress(_PutOff):
             weights = self.parts.optimizer.eval_params(self.state.params, self.state.opt_state)
-            model = self.parts.task.predictor(weights)
+            model = self.parts.task.predictor(self.parts.placement.on_one_device(weights))
             self._note_validation(model, self._validation_loss(model))
 
     def _validation_loss(self, model: LanguageModel) -> float | None:
@@ -264,21 +275,31 @@ class TrainingLoop:
 
         def report(fraction: float) -> None:
             self.parts.report("validating", fraction)
-            if self.parts.stop.signal_name:
+            if self.parts.stop.local_signal_name:
                 raise _PutOff
 
+        def measure(validate: Validate) -> float | None:
+            try:
+                return validate(model, report)
+            except DamagedModelError:
+                return math.nan
+            except _PutOff:
+                return None
+
         self.parts.report("validating", 0.0)  # the first window may have to be compiled
-        try:
-            value = self.parts.validate(model, report)
-        except DamagedModelError:
-            value = math.nan
+        validate = self.parts.validate
+        value = self.parts.processes.first(lambda: measure(validate))
+        if value is None:
+            self.parts.stop.stop_now()
+            raise _PutOff
         if not value < MAX_LOSS:
             raise self._diverged(f"the validation loss is {value:g} at step {self.loop.step}")
-        return value
+        return float(value)
 
     def _check_weights(self) -> None:
         """Where no validation would show it: the loss is that of before the last update."""
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(self.state.params)):
+        weights = self.parts.placement.on_one_device(self.state.params)
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(weights)):
             raise self._diverged(f"a weight is not finite after step {self.loop.step}")
 
     def _note_validation(self, model: LanguageModel, value: float | None) -> None:
@@ -290,7 +311,7 @@ class TrainingLoop:
             self._log("valid", {"loss": value, "token_perplexity": math.exp(value)}, {})
         if is_best:
             loop.best_value, loop.best_step = value, loop.step
-            self.parts.run.write_model(model)
+            self.parts.processes.first(lambda: self.parts.run.write_model(model))
             self._save()
 
     def _save(self) -> None:
@@ -318,7 +339,8 @@ class TrainingLoop:
             return True
         if self.config.patience and self.loop.validations_without_gain >= self.config.patience:
             return True
-        return bool(self.config.max_minutes and self.clock.elapsed() >= self.config.max_minutes * 60)
+        is_time_up = bool(self.config.max_minutes and self.clock.elapsed() >= self.config.max_minutes * 60)
+        return self.parts.stop.time_is_up(is_time_up)
 
     def _stop_if_asked(self) -> None:
         if self.parts.stop.signal_name:

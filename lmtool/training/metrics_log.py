@@ -19,13 +19,20 @@ MAX_LOSS = 700.0
 
 
 class MetricsLog:
-    """Appends to the file, and takes back what a resumed run is going to write again."""
+    """Appends to the file, and takes back what a resumed run is going to write again.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: Of the file.
+        writes: False to do nothing, where another process writes it.
+    """
+
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
 
     def append(self, values: dict[str, Any], timing: dict[str, float | None]) -> None:
         """Write one line and hand it to the operating system."""
+        if not self.writes:
+            return
         entry = {**values, "timing": {key: round(value, 3) for key, value in timing.items() if value is not None}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry, allow_nan=False) + "\n")
@@ -36,7 +43,7 @@ class MetricsLog:
 
     def truncate(self, size: int) -> None:
         """Forget everything after the first `size` bytes."""
-        if self.size() > size:
+        if self.writes and self.size() > size:
             os.truncate(self.path, size)
 
 

@@ -1,0 +1,171 @@
+"""Several processes that train one run together: what the first does for all, and what they decide in common.
+
+They speak through the service of `jax.distributed`, which process 0 keeps, so that waiting for each other needs no
+device: collectives between CPUs give up after half a minute.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lmtool import errors
+from lmtool.errors import DivergedError, ExitCode, Interrupted, LmtoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lmtool.devices import DeviceOptions
+
+Result = TypeVar("Result")
+
+PATIENCE = 7 * 24 * 3600 * 1000
+"""Milliseconds to wait for process 0: a validation or a tokenization may take long. If it dies, waiting ends."""
+
+
+class Processes:
+    """Those that train together; by default this one alone.
+
+    Args:
+        index: Of this one. Process 0 alone writes files.
+        count: Of all.
+    """
+
+    def __init__(self, index: int = 0, count: int = 1) -> None:
+        self.index, self.count = index, count
+        self._messages = 0
+        self._known: BaseException | None = None
+        """What all processes raise."""
+
+    @classmethod
+    def join(cls, options: DeviceOptions) -> Processes:
+        """Find the others, if there are any to be found.
+
+        Raises:
+            UsageError: if the options make no sense, or nobody answers.
+        """
+        if not options.check().in_processes:
+            return cls()
+        from lmtool.jax_setup import join_processes
+
+        return cls(*join_processes(options))
+
+    @property
+    def is_first(self) -> bool:
+        return self.index == 0
+
+    def first(self, work: Callable[[], Any]) -> Any:
+        """What process 0 alone does, and its result, a JSON value, for all; the others wait.
+
+        Raises:
+            LmtoolError: in all processes, if `work` raises one. Whatever else it raises ends all of them, too.
+        """
+        if self.count == 1:
+            return work()
+        return self._do(work) if self.is_first else self._hear()
+
+    def in_turn(self, work: Callable[[], Result], then: Callable[[], Result] | None = None) -> Result:
+        """Process 0 does something, and when it is done the others do it, too, or `then`, which finds what it made."""
+        made: list[Result] = []
+        self.first(lambda: made.append(work()))
+        return made[0] if made else (then or work)()
+
+    def of_first(self, tree: Any) -> Any:
+        """A pytree of arrays, to the bit as process 0 has it; the others' must have the same shapes and types."""
+        if self.count == 1:
+            return tree
+        import jax
+        import numpy as np
+        from jax.experimental.multihost_utils import broadcast_one_to_all
+
+        def send(leaf: Any) -> Any:
+            # As bytes, since a broadcast is a sum, in which -0.0 would become 0.0.
+            data = np.frombuffer(np.asarray(leaf).tobytes(), np.uint8)
+            received = np.asarray(broadcast_one_to_all(data)) if data.size else data
+            return np.frombuffer(received.tobytes(), leaf.dtype).reshape(leaf.shape)
+
+        return jax.tree.map(send, tree)
+
+    def _do(self, work: Callable[[], Any]) -> Any:
+        try:
+            value = work()
+        except LmtoolError as error:
+            self._known = error
+            self._say({"error": type(error).__name__, "message": error.message, "hint": error.hint})
+            raise
+        except Exception as error:
+            self._say({"error": "LmtoolError", "message": f"process 0 failed: {type(error).__name__}", "hint": None})
+            raise
+        self._say({"value": value})
+        return value
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._messages += 1
+        _service().key_value_set(f"lmtool/{self._messages}", json.dumps(message))
+
+    def _hear(self) -> Any:
+        self._messages += 1
+        message = json.loads(_service().blocking_key_value_get(f"lmtool/{self._messages}", PATIENCE))
+        if "error" not in message:
+            return message["value"]
+        self._known = getattr(errors, message["error"])(message["message"], message["hint"])
+        raise self._known
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """If the body fails in this process alone, end at once: at an orderly end the processes wait for each other.
+
+        Raises:
+            LmtoolError: where another process is gone.
+        """
+        if self.count == 1:
+            yield
+            return
+        try:
+            yield
+        except BaseException as error:
+            # The first two come of figures and flags that are the same everywhere.
+            if not isinstance(error, (Interrupted, DivergedError)) and error is not self._known:
+                _leave_at_once(error)
+            if _is_of_device(error):
+                raise LmtoolError(
+                    f"process {self.index} has lost another: {str(error).partition(chr(10))[0]}",
+                    hint="the other's own error says why; run the same command again in all processes to go on",
+                ) from error
+            raise
+
+
+def _service() -> Any:
+    """The client of the coordination service. JAX has no public name for it; Orbax and Flax take it from here, too."""
+    from jax._src import distributed
+
+    return distributed.global_state.client
+
+
+def _is_of_device(error: BaseException) -> bool:
+    from jax.errors import JaxRuntimeError
+
+    return isinstance(error, JaxRuntimeError)
+
+
+def _leave_at_once(error: BaseException) -> None:
+    """End this process after its last words, without the farewell that JAX would wait minutes for."""
+    if isinstance(error, LmtoolError):
+        code = error.exit_code
+    else:
+        code = ExitCode.INTERRUPTED if isinstance(error, KeyboardInterrupt) else ExitCode.FAILED
+
+    def leave() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+
+    atexit.register(leave)
+
+
+__all__ = ["Processes"]
