@@ -66,6 +66,11 @@ def checks(
         raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(_MODULES)}")
     modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
     found = [*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)]
+    if "backbone" in keys:
+        from lmtool.testing import language_models
+        from lmtool.testing.backbones import where_causal
+
+        found = [where_causal(check) if check in language_models.CHECKS else check for check in found]
     return {check.__name__.removeprefix("check_"): partial(check, subject) for check in found}
 
 

@@ -1,11 +1,15 @@
 """What every backbone must do: read from left to right, hand on its carry, and leave padding alone.
 
+An encoder, whose `causal` is False, reads in both directions: of it is asked all but causality, the carry and what
+takes a language model.
+
 Outputs of the same positions computed in windows of other sizes may differ in their last bits; `TOLERANCE` is far above
 that and far below any real leak.
 """
 
 from __future__ import annotations
 
+from functools import wraps
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +23,14 @@ from lmtool.tasks.config import LMConfig
 from lmtool.tasks.lm import LanguageModelling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmtool.api import LanguageModel
     from lmtool.testing.subject import Subject
 
 TOLERANCE = 1e-4
+BFLOAT16_TOLERANCE = 0.05
+"""Root mean square of the difference to float32, over that of the output; bfloat16 rounds to 0.4 %."""
 BATCH, TIME, EMBEDDING = 3, 12, 8
 VOCAB_SIZE, EOS_ID = 11, 0
 
@@ -56,6 +64,22 @@ def _reader(subject: Subject) -> _Reader:
     return _READERS.setdefault(name, _READERS.get(name) or _Reader(subject))
 
 
+def is_causal(subject: Subject) -> bool:
+    """False for an encoder."""
+    return bool(getattr(subject.load()(subject.config), "causal", True))
+
+
+def where_causal(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
+    """The same check, which asks nothing of an encoder."""
+
+    @wraps(check)
+    def checked(subject: Subject) -> None:
+        if is_causal(subject):
+            check(subject)
+
+    return checked
+
+
 def check_shapes(subject: Subject) -> None:
     """`[B, T, E]` gives `[B, T, features]` in float32, and a carry of the form of the one before."""
     read = _reader(subject)
@@ -69,6 +93,7 @@ def check_shapes(subject: Subject) -> None:
     assert before == after, f"the carry changes from {before} to {after}"
 
 
+@where_causal
 def check_causality(subject: Subject) -> None:
     """What comes at position t changes nothing before t."""
     read = _reader(subject)
@@ -79,6 +104,7 @@ def check_causality(subject: Subject) -> None:
         _equal(changed[:, :t], whole[:, :t], f"outputs before position {t} changed with the input at {t} and after")
 
 
+@where_causal
 def check_carry(subject: Subject) -> None:
     """Windows with the carry handed on equal one long window, down to windows of a single position."""
     read = _reader(subject)
@@ -105,7 +131,8 @@ def check_rows_are_apart(subject: Subject) -> None:
 def check_padding(subject: Subject) -> None:
     """Masked positions change neither the other outputs nor the carry, whatever stands there."""
     read = _reader(subject)
-    _, start = read(read.x)  # a carry that is not all zeros
+    # a carry that is not all zeros, where windows follow each other
+    start = read(read.x)[1] if is_causal(subject) else read.carry
     lengths = [TIME, TIME // 2, 0]
     mask = np.arange(TIME)[None] < np.asarray(lengths)[:, None]
     noise = np.where(mask[:, :, None], read.x, np.float32(100.0))
@@ -114,6 +141,8 @@ def check_padding(subject: Subject) -> None:
     for row, length in enumerate(lengths):
         alone, after = read(read.x[:, :length], carry=start) if length else (h[:, :0], start)
         _equal(h[row, :length], alone[row], f"the outputs before {TIME - length} padded positions changed")
+        if not is_causal(subject):
+            continue
         mine, other = (jax.tree.map(lambda leaf, row=row: leaf[row], one) for one in (carry, after))
         _equal_trees(mine, other, f"the carry changed over {TIME - length} padded positions")
 
@@ -126,6 +155,37 @@ def check_mask_of_ones(subject: Subject) -> None:
 
     _equal(with_mask, without, "a mask of ones changes the output")
     _equal_trees(carry_with, carry_without, "a mask of ones changes the carry")
+
+
+def check_bfloat16(subject: Subject) -> None:
+    """Inputs in bfloat16 give about the same output, in bfloat16 (or float32), and the carry stays float32."""
+    read = _reader(subject)
+    exact, _ = read(read.x)
+    h, carry = read(jnp.asarray(read.x, jnp.bfloat16))
+    before, after = (jax.tree.map(lambda leaf: leaf.dtype, one) for one in (read.carry, carry))
+
+    assert h.dtype in (jnp.bfloat16, jnp.float32), f"the output of bfloat16 inputs has type {h.dtype}, not bfloat16"
+    assert before == after, f"with bfloat16 inputs the carry's types change from {before} to {after}"
+    error = np.sqrt(np.mean((h.astype(np.float32) - exact) ** 2) / np.mean(exact**2))
+    assert error <= BFLOAT16_TOLERANCE, f"the output in bfloat16 is {error:.1%} away from that in float32"
+
+
+@where_causal
+def check_loss_ignores_padding(subject: Subject) -> None:
+    """Under the `lm` task, neither the loss nor its gradient depends on what stands at masked positions."""
+    task, key = _task(subject), jax.random.key(0)
+    gradient = jax.jit(jax.value_and_grad(task.loss, has_aux=True))
+    params, batch = jax.jit(task.init)(key), task.batch(0)
+    mask = np.arange(TIME)[None] < np.asarray([TIME, TIME // 2, 0])[:, None]
+
+    def result(filler: int) -> Any:
+        padded = {name: np.where(mask, batch[name], np.int32(filler)) for name in ("inputs", "targets")}
+        return gradient(params, task.initial_carry(), {**padded, "mask": mask}, key)
+
+    ((one, (_, num_targets)), grads), ((other, _), other_grads) = result(0), result(VOCAB_SIZE - 1)
+    assert num_targets == mask.sum(), f"the loss counts {num_targets} targets, and {mask.sum()} are not padding"
+    _equal(one, other, "the loss changed with what stands at padding")
+    _equal_trees(grads, other_grads, "the loss's gradient changed with what stands at padding")
 
 
 def check_same_key_same_params(subject: Subject) -> None:
@@ -162,6 +222,7 @@ def check_every_parameter_learns(subject: Subject) -> None:
         assert np.any(grad), f"the gradient of {name} is zero"
 
 
+@where_causal
 def check_overfits_one_batch(subject: Subject) -> None:
     """Under the `lm` task, 150 steps on one batch bring the loss to a tenth; the step is compiled once."""
     task = _task(subject)
@@ -237,6 +298,8 @@ CHECKS = (
     check_rows_are_apart,
     check_padding,
     check_mask_of_ones,
+    check_bfloat16,
+    check_loss_ignores_padding,
     check_same_key_same_params,
     check_dropout_in_training_only,
     check_every_parameter_learns,
