@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lmtool.errors import DataError
+from lmtool.tasks import weights_out
 from lmtool.tasks.adaptation import score_and_gradient
 from lmtool.tasks.network import LanguageModelNetwork
 from lmtool.tasks.vocabulary import load_output_layer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lmtool.api import Backbone
+    from lmtool.api import Backbone, Tokenizer
     from lmtool.tasks.config import LMConfig
 
 LONGEST_WINDOW = 256
@@ -80,6 +81,8 @@ class Functions:
 class NeuralLanguageModel:
     """See `lmtool.api.LanguageModel`. Its state runs on over line ends."""
 
+    export_formats = weights_out.FORMATS
+
     def __init__(self, functions: Functions, params: Any) -> None:
         self.functions, self.params = functions, params
         self.vocab_size = functions.network.vocab_size
@@ -126,17 +129,16 @@ class NeuralLanguageModel:
     def score_and_gradient(self, params: Any, ids: jax.Array, state: State) -> tuple[jax.Array, Any, State]:
         return score_and_gradient(self.functions, params, ids, state)
 
+    def export(self, format: str, file: IO[bytes], tokenizer: Tokenizer) -> None:
+        file.write(weights_out.export(format, self.functions.network, self.params, tokenizer))
+
     def save(self, folder: Path) -> None:
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`.
 
         The output layer's constants stand among the weights.
         """
-        from safetensors.numpy import save
-
-        weights = flatten_dict(jax.device_get(self.params["params"]), sep=".")
-        weights |= self.functions.network.output.constants()
         # Written by Python, so that a full disk is an OSError as everywhere.
-        data = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
+        data = weights_out.to_safetensors(self.functions.network, self.params)
         (folder / "weights.safetensors").write_bytes(data)
         facts = {"format": 1, "vocab_size": self.vocab_size, "eos_id": self.functions.eos_id}
         (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
