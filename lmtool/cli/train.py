@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from lmtool.config import RunConfig
     from lmtool.data.dataset import Dataset
+    from lmtool.devices import DeviceOptions
     from lmtool.run import Run
+    from lmtool.training.processes import Processes
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -38,6 +40,25 @@ def train(
     optimizer: Annotated[str | None, typer.Option(help="optimizer.name: adamw, sgd, …")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over all else.")] = None,
     seed: Annotated[int | None, typer.Option(help="training.seed")] = None,
+    devices: Annotated[
+        int | None, typer.Option(envvar="LMTOOL_DEVICES", help="Devices of each process; all if left out.")
+    ] = None,
+    shard_params: Annotated[
+        bool, typer.Option("--shard-params", help="Spread parameters and optimizer state over the devices.")
+    ] = False,
+    distributed: Annotated[
+        bool,
+        typer.Option("--distributed", envvar="LMTOOL_DISTRIBUTED", help="Train with the other processes of this job."),
+    ] = False,
+    coordinator: Annotated[
+        str | None, typer.Option(envvar="LMTOOL_COORDINATOR", help="HOST:PORT of process 0, where no cluster tells it.")
+    ] = None,
+    num_processes: Annotated[
+        int | None, typer.Option(envvar="LMTOOL_NUM_PROCESSES", help="How many there are; with --coordinator.")
+    ] = None,
+    process_id: Annotated[
+        int | None, typer.Option(envvar="LMTOOL_PROCESS_ID", help="Which this one is, from 0; with --coordinator.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Throw away the run in the folder and start over.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings on stderr.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the run's path.")] = False,
@@ -48,6 +69,7 @@ def train(
     given again; one that is finished is left as it is.
     """
     from lmtool.config import load_config
+    from lmtool.devices import DeviceOptions
     from lmtool.signals import StopRequest
 
     terminal.settings.quiet = terminal.settings.quiet or quiet
@@ -61,10 +83,16 @@ def train(
         "optimizer.name": optimizer,
         "training.seed": seed,
     }
+    options = DeviceOptions(devices, shard_params, distributed, coordinator, num_processes, process_id).check()
     resolved = load_config(config, terminal.registry(), flags=flags, overrides=overrides or ())
+    from lmtool.training.processes import Processes  # brings NumPy: what is said wrongly is told before
+
     with StopRequest() as stop:
-        run = _train(resolved, output, stop, force=force)
-    _answer(run, as_json=as_json)
+        processes = Processes.join(options)
+        terminal.settings.quiet = terminal.settings.quiet or not processes.is_first
+        run = _train(resolved, output, stop, options, processes, force=force)
+    if processes.is_first:
+        _answer(run, as_json=as_json)
 
 
 def _data_flags(data: list[str]) -> dict[str, Any]:
@@ -82,16 +110,27 @@ def _data_flags(data: list[str]) -> dict[str, Any]:
     return {"data.train": data or None}
 
 
-def _train(config: RunConfig, output: Path | None, stop: Any, *, force: bool) -> Run:
+def _train(
+    config: RunConfig, output: Path | None, stop: Any, devices: DeviceOptions, processes: Processes, *, force: bool
+) -> Run:
     from lmtool.training import train as train_run
 
     registry = terminal.registry()
-    with terminal.progress() as shown:
-        dataset = _dataset(config, shown.update)
+    with processes.together(), terminal.progress() as shown:
+        dataset = processes.in_turn(lambda: _dataset(config, shown.update))
         path = output or _default_path(config, dataset)
         terminal.say(f"run: {path}")
         return train_run(
-            config, dataset, path, registry, stop=stop, report=shown.update, warn=terminal.warn, force=force
+            config,
+            dataset,
+            path,
+            registry,
+            stop=stop,
+            report=shown.update,
+            warn=terminal.warn,
+            force=force,
+            devices=devices,
+            processes=processes,
         )
 
 

@@ -126,7 +126,8 @@ class Processes:
             yield
             return
         try:
-            yield
+            with _nothing_to_stdout():
+                yield
         except BaseException as error:
             # The first two come of figures and flags that are the same everywhere.
             if not isinstance(error, (Interrupted, DivergedError)) and error is not self._known:
@@ -137,6 +138,19 @@ class Processes:
                     hint="the other's own error says why; run the same command again in all processes to go on",
                 ) from error
             raise
+
+
+@contextlib.contextmanager
+def _nothing_to_stdout() -> Iterator[None]:
+    """What libraries print there goes to stderr: Gloo tells of its connections, and the answer is to stand alone."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _service() -> Any:
