@@ -1,4 +1,4 @@
-"""Stacked LSTM as a causal backbone."""
+"""Recurrent backbones: stacked LSTM, GRU and plain networks, each a cell under `lmtool_lstm.stack`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 hookimpl = pluggy.HookimplMarker("lmtool")
 
+CAPABILITIES = frozenset({"backbone", "causal", "stateful"})
+
 
 @hookimpl
 def lmtool_register_models() -> Iterable[Component]:
@@ -21,5 +23,19 @@ def lmtool_register_models() -> Iterable[Component]:
         target="lmtool_lstm.backbone:LSTM",
         config="lmtool_lstm.config:LSTMConfig",
         summary="stacked LSTM, truncated back-propagation with carried state",
-        capabilities=frozenset({"backbone", "causal", "stateful"}),
+        capabilities=CAPABILITIES,
+    )
+    yield Component(
+        name="gru",
+        target="lmtool_lstm.gru:GRU",
+        config="lmtool_lstm.config:GRUConfig",
+        summary="stacked gated recurrent units, a lighter LSTM",
+        capabilities=CAPABILITIES,
+    )
+    yield Component(
+        name="rnn",
+        target="lmtool_lstm.rnn:RNN",
+        config="lmtool_lstm.config:RNNConfig",
+        summary="stacked plain recurrent network, tanh or rectified units",
+        capabilities=CAPABILITIES,
     )

@@ -52,7 +52,7 @@ def error_of(toml, tmp_path, overrides=()):
         ('model.name="ngram"\ndata.reader={name="txt"}',
          "no reader named 'txt' (did you mean 'text'?); installed: builtin, jsonl, text"),
         ('[model]\nname = "ltsm"',
-         "no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, lstm, mixture, ngram"),
+         "no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, dynamic, gru, lstm, mixture, ngram, rnn"),
     ],
 )  # fmt: skip
 def test_a_wrong_config_is_explained(toml, message, tmp_path):
@@ -93,7 +93,7 @@ def test_a_template_for_a_counted_model_takes_no_optimizer():
 def test_a_missing_model_lists_what_is_installed(tmp_path):
     message, hint = error_of("[training]\nseed = 1", tmp_path)
 
-    assert message == "run.toml: model.name is missing; installed: arpa, cnn, lstm, mixture, ngram"
+    assert message == "run.toml: model.name is missing; installed: arpa, cnn, dynamic, gru, lstm, mixture, ngram, rnn"
     assert hint == "`--model NAME` sets it"
 
 

@@ -203,8 +203,8 @@ def test_an_unknown_component_names_what_there_is(lmtool):
 
     assert done.code == 3
     assert (
-        done.stderr
-        == "error: no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, lstm, mixture, ngram\n"
+        done.stderr == "error: no model named 'ltsm' (did you mean 'lstm'?); "
+        "installed: arpa, cnn, dynamic, gru, lstm, mixture, ngram, rnn\n"
     )
 
 

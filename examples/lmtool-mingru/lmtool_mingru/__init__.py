@@ -10,9 +10,9 @@ hookimpl = pluggy.HookimplMarker("lmtool")
 @hookimpl
 def lmtool_register_models():
     yield Component(
-        name="gru",
-        target="lmtool_gru.backbone:GRU",
-        config="lmtool_gru.config:GRUConfig",
-        summary="one layer of gated recurrent units",
+        name="mingru",
+        target="lmtool_mingru.backbone:MinGRU",
+        config="lmtool_mingru.config:MinGRUConfig",
+        summary="one layer of minimal gated recurrent units",
         capabilities={"backbone", "causal", "stateful"},
     )

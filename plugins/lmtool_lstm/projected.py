@@ -1,0 +1,98 @@
+"""One LSTM layer with a recurrent projection over time, with a gradient written by hand.
+
+What is fed back and handed on is not the output m [B, H] of the gates but its projection h = m @ projection_kernel,
+[B, P]: the recurrent kernel is then [P, 4H], and a large H costs little. As in `cell.py`, the backward scan only gives
+gradients of what each step computes; the kernels' are one matmul each over all time steps.
+
+References:
+    Sak et al., "Long short-term memory recurrent neural network architectures for large scale acoustic modeling", 2014.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from lmtool.matmul import dot, weight_gradient
+
+States: TypeAlias = tuple[jax.Array, jax.Array]
+
+
+@jax.custom_vjp
+def unroll(
+    projected: jax.Array, recurrent_kernel: jax.Array, projection_kernel: jax.Array, c: jax.Array, h: jax.Array
+) -> States:
+    """Run a layer over a window.
+
+    Args:
+        projected: [T, B, 4H], the inputs times the input kernel plus the bias; gates input, forget, cell, output.
+            Products are computed in its type.
+        recurrent_kernel: [P, 4H], float32.
+        projection_kernel: [H, P], float32.
+        c: [B, H] before the window, float32.
+        h: [B, P] before the window, float32.
+
+    Returns:
+        hs, [T, B, P], and cs, [T, B, H], float32.
+    """
+    return _forward(projected, recurrent_kernel, projection_kernel, c, h)[0]
+
+
+def _forward(
+    projected: jax.Array, recurrent_kernel: jax.Array, projection_kernel: jax.Array, c: jax.Array, h: jax.Array
+) -> tuple[States, tuple[jax.Array, ...]]:
+    kernels = recurrent_kernel.astype(projected.dtype), projection_kernel.astype(projected.dtype)
+
+    def step(state: States, gates: jax.Array) -> tuple[States, Any]:
+        c, h, activations = _cell(*state, gates, *kernels)
+        return (c, h), (h, c, activations.astype(gates.dtype))
+
+    _, (hs, cs, activations) = jax.lax.scan(step, (c, h), projected)
+    return (hs, cs), (*kernels, c, h, hs, cs, activations)
+
+
+def _cell(
+    c: jax.Array, h: jax.Array, gates: jax.Array, recurrent_kernel: jax.Array, projection_kernel: jax.Array
+) -> tuple[jax.Array, ...]:
+    """(c, h) one step later, and the activations that the backward pass needs: i, f, g, o side by side."""
+    gates = gates.astype(jnp.float32) + dot(h.astype(recurrent_kernel.dtype), recurrent_kernel)
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    i, f, g, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+    c = f * c + i * g
+    m = (o * jnp.tanh(c)).astype(projection_kernel.dtype)
+    return c, dot(m, projection_kernel), jnp.concatenate([i, f, g, o], axis=-1)
+
+
+def _backward(residuals: tuple[jax.Array, ...], gradients: States) -> tuple[jax.Array, ...]:
+    recurrent_kernel, projection_kernel, c, h, hs, cs, activations = residuals
+    dtype = recurrent_kernel.dtype
+    cs_before = jnp.concatenate([c[None], cs[:-1]])
+
+    def step(state: States, at_t: tuple[jax.Array, ...]) -> tuple[States, Any]:
+        dc, dh = state
+        dh_t, dc_t, c, c_before, activations = at_t
+        i, f, g, o = jnp.split(activations.astype(jnp.float32), 4, axis=-1)
+        tanh_c = jnp.tanh(c)
+        dh = (dh + dh_t).astype(dtype)
+        dm = dot(dh, projection_kernel.T)
+        dc = dc + dc_t + dm * o * (1 - tanh_c**2)
+        d_i, d_f, d_g = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g**2)
+        d_gates = jnp.concatenate([d_i, d_f, d_g, dm * tanh_c * o * (1 - o)], axis=-1).astype(dtype)
+        m = (o * tanh_c).astype(dtype)
+        return (dc * f, dot(d_gates, recurrent_kernel.T)), (d_gates, dh, m)
+
+    start = (jnp.zeros_like(c), jnp.zeros_like(h))
+    (dc, dh), (d_gates, d_hs, ms) = jax.lax.scan(step, start, (*gradients, cs, cs_before, activations), reverse=True)
+    hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(dtype)
+    d_recurrent = weight_gradient(_rows(hs_before), _rows(d_gates))
+    return d_gates, d_recurrent, weight_gradient(_rows(ms), _rows(d_hs)), dc, dh
+
+
+def _rows(x: jax.Array) -> jax.Array:
+    """[T, B, H] to [T * B, H]."""
+    return x.reshape(-1, x.shape[-1])
+
+
+unroll.defvjp(_forward, _backward)

@@ -1,0 +1,87 @@
+"""The plain recurrent backbone, with a gradient written by hand.
+
+As in `cell.py`, the backward scan only gives the units' gradients; the recurrent kernel's is one matmul over all time
+steps.
+
+References:
+    Elman, "Finding structure in time", 1990; Mikolov et al., "Recurrent neural network based language model", 2010.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from lmtool.matmul import dot, weight_gradient
+from lmtool_lstm.config import RNNConfig
+from lmtool_lstm.stack import Stack
+
+if TYPE_CHECKING:
+    from lmtool_lstm.stack import States
+
+
+class RNN(Stack):
+    """Stacked plain recurrent network. A layer's state is (h,), [B, H]."""
+
+    config: RNNConfig
+
+    def state_sizes(self, size: int) -> tuple[int]:
+        return (size,)
+
+    def read(self, name: str, x: jax.Array, states: States, size: int, *, train: bool) -> States:
+        projected = self.project(name, x, size, 1, nn.initializers.zeros)
+        kernel = self.recurrent_kernel(name, size, size, 1, train=train)
+        hs: jax.Array = unroll(projected, kernel, *states, self.config.activation)
+        return (hs,)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def unroll(projected: jax.Array, recurrent_kernel: jax.Array, h: jax.Array, activation: str) -> jax.Array:
+    """Run a layer over a window.
+
+    Args:
+        projected: [T, B, H], the inputs times the input kernel plus the bias. Products are computed in its type.
+        recurrent_kernel: [H, H], float32.
+        h: [B, H] before the window, float32.
+        activation: `tanh` or `relu`.
+
+    Returns:
+        hs, [T, B, H], float32.
+    """
+    kernel = recurrent_kernel.astype(projected.dtype)
+    function = jnp.tanh if activation == "tanh" else jax.nn.relu
+
+    def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        h = function(x.astype(jnp.float32) + dot(h.astype(kernel.dtype), kernel))
+        return h, h
+
+    return jax.lax.scan(step, h, projected)[1]
+
+
+def _forward(
+    projected: jax.Array, recurrent_kernel: jax.Array, h: jax.Array, activation: str
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    hs = unroll(projected, recurrent_kernel, h, activation)
+    return hs, (recurrent_kernel.astype(projected.dtype), h, hs)
+
+
+def _backward(activation: str, residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Array, ...]:
+    kernel, h, hs = residuals
+    slopes = 1 - hs**2 if activation == "tanh" else (hs > 0).astype(jnp.float32)
+
+    def step(dh: jax.Array, at_t: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        dh_t, slope = at_t
+        d_sums = ((dh + dh_t) * slope).astype(kernel.dtype)
+        return dot(d_sums, kernel.T), d_sums
+
+    dh, d_sums = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, slopes), reverse=True)
+    hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(kernel.dtype)
+    size = h.shape[-1]
+    return d_sums, weight_gradient(hs_before.reshape(-1, size), d_sums.reshape(-1, size)), dh
+
+
+unroll.defvjp(_forward, _backward)
