@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Config(BaseModel):
@@ -37,6 +37,8 @@ class TrainingConfig(Config):
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps")
     max_minutes: float | None = Field(None, gt=0, description="stop after so many minutes of training")
     max_grad_norm: float | None = Field(0.25, gt=0, description="scale gradients down to this global norm")
+    micro_batches: int = Field(1, ge=1, description="parts of a batch, processed one by one to save memory; divides B")
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="d of a moving average of weights, to be shipped")
     eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
     log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
@@ -44,6 +46,12 @@ class TrainingConfig(Config):
     steps_per_dispatch: int = Field(1, ge=1, description="steps handed to the device at once; a GPU's small models")
     step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")
     trackers: list[str | dict[str, Any]] = Field([], description="where metrics go besides metrics.jsonl")
+
+    @model_validator(mode="after")
+    def _check_micro_batches(self) -> TrainingConfig:
+        if self.batch_size % self.micro_batches:
+            raise ValueError(f"micro_batches must divide batch_size (={self.batch_size}), got {self.micro_batches}")
+        return self
 
 
 class EvaluationConfig(Config):

@@ -50,7 +50,11 @@ class Task(Protocol):
 
 
 class Optimizer(Protocol):
-    """Gradient to update: optax's `init` and `update`, and how weights are sampled and averaged."""
+    """Gradient to update: optax's `init` and `update`, and how weights are sampled and averaged.
+
+    It may also have `observe(state, value) -> state`, called after each validation with its loss in nats per token, and
+    `schedule(steps)`, the learning rate after so many steps, for the log.
+    """
 
     def init(self, params: Any) -> Any: ...
 
@@ -83,7 +87,13 @@ class StepFactory(Protocol):
     """The target of a step component: compiles loss and optimizer into one update on the device."""
 
     def __call__(
-        self, config: Any, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None
+        self,
+        config: Any,
+        loss: Callable[..., Any],
+        optimizer: Optimizer,
+        *,
+        max_grad_norm: float | None,
+        micro_batches: int,
     ) -> Any:
         """`step(state, batch) -> (state, metrics)`, jit-compiled once; see `lmtool.training.state`.
 
@@ -92,5 +102,6 @@ class StepFactory(Protocol):
             loss: `Task.loss`.
             optimizer: Whose gradients are taken at `sample_params`.
             max_grad_norm: Global norm to which gradients are scaled down; None to leave them.
+            micro_batches: Parts of a batch's rows that are processed one after another; divides their number.
         """
         ...

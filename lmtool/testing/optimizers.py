@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lmtool.training.averaging import observed
 from lmtool.training.checkpoint import Checkpoints
 from lmtool.training.state import as_optimizer, on_device
 
@@ -81,6 +82,17 @@ def check_updates_like_params(subject: Subject) -> None:
     for name, tree in (("updates", updates), ("sampled weights", sampled), ("weights to evaluate", evaluated)):
         found = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
         assert found == wanted, f"{name} have the form {found}, the parameters {wanted}"
+
+
+def check_observe(subject: Subject) -> None:
+    """A validation's loss, told to an optimizer that asks for it, changes neither the state's form nor the weights."""
+    optimizer = _optimizer(subject)
+    params, state = _params(), optimizer.init(_params())
+    after = observed(optimizer, state, 1.5)
+
+    forms = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), one) for one in (state, after)]
+    assert forms[0] == forms[1], f"`observe` changes the state's form from {forms[0]} to {forms[1]}"
+    _same_bits(optimizer.eval_params(params, after), optimizer.eval_params(params, state), "`observe` moves weights")
 
 
 def check_quadratic(subject: Subject) -> None:
@@ -157,6 +169,7 @@ def _same_bits(one: Any, other: Any, message: str) -> None:
 CHECKS = (
     check_constant_state,
     check_updates_like_params,
+    check_observe,
     check_quadratic,
     check_no_gradient_no_move,
     check_deterministic,

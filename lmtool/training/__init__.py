@@ -140,6 +140,7 @@ def _take_steps(
         make_cpu_devices(devices.devices)
     prepare_jax()
     from lmtool.training.agreement import Agreement
+    from lmtool.training.averaging import ExponentialAverage
     from lmtool.training.checkpoint import Checkpoints
     from lmtool.training.dispatch import several_steps
     from lmtool.training.loop import Parts, TrainingLoop, total_steps
@@ -155,8 +156,16 @@ def _take_steps(
     steps = total_steps(training, task.steps_per_epoch)
     made = config.optimizer.load()(config.optimizer.config, total_steps=steps, num_data=task.num_data)
     optimizer = as_optimizer(made)
+    if training.ema_decay is not None:
+        optimizer = ExponentialAverage(optimizer, training.ema_decay)
     choice = choose_inline("step", training.step, registry, "training.step")
-    step = choice.load()(choice.config, placement.loss(task.loss), optimizer, max_grad_norm=training.max_grad_norm)
+    step = choice.load()(
+        choice.config,
+        placement.loss(task.loss),
+        optimizer,
+        max_grad_norm=training.max_grad_norm,
+        micro_batches=training.micro_batches,
+    )
     if training.steps_per_dispatch > 1:
         step = several_steps(step, training.steps_per_dispatch)
     parts = Parts(

@@ -18,6 +18,7 @@ import numpy as np
 
 from lmtool.errors import DataError, DivergedError, Interrupted
 from lmtool.evaluation import DamagedModelError
+from lmtool.training.averaging import observed
 from lmtool.training.clock import Clock
 from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
@@ -304,6 +305,9 @@ class TrainingLoop:
 
     def _note_validation(self, model: LanguageModel, value: float | None) -> None:
         loop = self.loop
+        if value is not None:
+            opt_state = observed(self.parts.optimizer, self.state.opt_state, value)
+            self.state = self.state._replace(opt_state=opt_state)
         is_best = value is None or loop.best_value is None or value < loop.best_value
         loop.validated_step = loop.step
         loop.validations_without_gain = 0 if is_best else loop.validations_without_gain + 1

@@ -23,6 +23,12 @@ def lmtool_register_optimizers() -> Iterable[Component]:
         summary="the plain gradient step, θ ← θ − η∇L, with momentum if wanted",
     )
     yield Component(
+        name="asgd",
+        target="lmtool_descent.asgd:ASGD",
+        config="lmtool_descent.config:ASGDConfig",
+        summary="sgd whose weights are averaged once validation no longer improves (NT-ASGD)",
+    )
+    yield Component(
         name="adamw",
         target="lmtool_descent.optimizers:adamw",
         config="lmtool_descent.config:AdamWConfig",

@@ -35,6 +35,13 @@ class SGDConfig(ScheduleConfig):
         return self
 
 
+class ASGDConfig(SGDConfig):
+    """`[optimizer] name = "asgd"`."""
+
+    nonmono: int = Field(5, ge=1, description="average once a validation is worse than one more than so many before")
+    average_from: int | None = Field(None, ge=0, description="average after so many steps instead")
+
+
 class AdamWConfig(ScheduleConfig):
     """`[optimizer] name = "adamw"`."""
 

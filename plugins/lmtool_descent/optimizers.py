@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 def sgd(config: SGDConfig, *, total_steps: int, num_data: int) -> DeterministicOptimizer:
     """θ ← θ − η∇L; with momentum μ: v ← μv + ∇L, θ ← θ − ηv."""
+    return DeterministicOptimizer(*sgd_updates(config, total_steps))
+
+
+def sgd_updates(config: SGDConfig, total_steps: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The transformation, and its learning rate."""
     schedule = learning_rate(config, total_steps)
     descend = optax.sgd(schedule, momentum=config.momentum or None, nesterov=config.nesterov)
     if config.weight_decay:
         descend = optax.chain(optax.add_decayed_weights(config.weight_decay), descend)
-    return DeterministicOptimizer(descend, schedule)
+    return descend, schedule
 
 
 def adamw(config: AdamWConfig, *, total_steps: int, num_data: int) -> DeterministicOptimizer:

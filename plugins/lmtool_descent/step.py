@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from lmtool.training.state import Metrics, TrainState, step_key
+from lmtool_descent.micro_batches import in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 
 
 def compile_step(
-    config: Config, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None
+    config: Config, loss: Callable[..., Any], optimizer: Optimizer, *, max_grad_norm: float | None, micro_batches: int
 ) -> Step:
     """`step(state, batch) -> (state, metrics)`. The state that it is given is used up (its buffers are donated)."""
     gradient = jax.value_and_grad(loss, has_aux=True)
+    if micro_batches > 1:
+        gradient = in_parts(gradient, micro_batches)
 
     def step(state: TrainState, batch: Mapping[str, Any]) -> tuple[TrainState, Metrics]:
         sample_key, loss_key = jax.random.split(step_key(state))

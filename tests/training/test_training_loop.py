@@ -144,6 +144,48 @@ def test_a_run_of_several_steps_in_a_dispatch_goes_on_from_anywhere(grouped, tra
     assert_same(grouped, trainer("stopped", settings))
 
 
+def test_averaged_weights_are_validated_and_shipped_and_steps_go_on_from_the_others(whole, trainer):
+    averaged = trainer("averaged", "training.ema_decay=0.9")
+
+    of_steps = [[line["loss"] for line in metrics(run) if line["kind"] == "train"] for run in (whole, averaged)]
+    of_validations = [[line["loss"] for line in metrics(run) if line["kind"] == "valid"] for run in (whole, averaged)]
+    assert of_steps[1] == pytest.approx(of_steps[0], rel=1e-5)
+    assert of_validations[1] != pytest.approx(of_validations[0], rel=1e-5)
+    assert averaged.result["valid_loss"] == min(of_validations[1])
+
+
+@pytest.fixture
+def restless():
+    """Settings with which the validation loss goes up and down."""
+    return ("optimizer.learning_rate=30.0", "training.eval_every=4")
+
+
+def test_weights_are_averaged_once_the_trigger_fires(trainer, restless):
+    plain, averaged = trainer("plain", "optimizer.name=sgd", *restless), trainer(
+        "averaged", "optimizer.name=asgd", "optimizer.nonmono=1", *restless
+    )  # fmt: skip
+    steps, validations = (
+        [[line["loss"] for line in metrics(run) if line["kind"] == kind] for run in (plain, averaged)]
+        for kind in ("train", "valid")
+    )
+    fires = next(k for k, loss in enumerate(validations[0]) if k > 1 and loss > min(validations[0][: k - 1]))
+
+    assert fires < 5, "the last validation is after the trigger"
+    assert steps[1] == pytest.approx(steps[0], rel=1e-3)
+    assert validations[1][: fires + 1] == pytest.approx(validations[0][: fires + 1], rel=1e-3)
+    assert validations[1][fires + 1] != pytest.approx(validations[0][fires + 1], rel=1e-3)
+
+
+def test_a_trigger_goes_on_waiting_after_a_stop(trainer, restless):
+    settings = ("optimizer.name=asgd", "optimizer.nonmono=1", *restless)
+    whole = trainer("whole", *settings)
+    for count in (1, 1, 2):  # a validation that is put off is the first of the next
+        with pytest.raises(Interrupted):
+            trainer("stopped", *settings, report=trainer.stop_when("validating", count))
+
+    assert_same(whole, trainer("stopped", *settings))
+
+
 def test_no_thread_is_left_behind(trainer):
     with pytest.raises(Interrupted):
         trainer("stopped", report=trainer.stop_when("compiling"))

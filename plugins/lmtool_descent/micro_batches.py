@@ -1,0 +1,60 @@
+"""A batch in parts, one after another, so that only one part's activations are in memory at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def in_parts(gradient: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """The value and gradient of a whole batch, from `count` parts of its rows.
+
+    A part's mean loss, and its gradient, have the weight of the part's number of targets: so the result is that of the
+    whole batch to rounding, but for what the loss draws at random.
+
+    Args:
+        gradient: `(params, carry, batch, key) -> ((mean loss, (carry, number of targets)), gradients)`.
+        count: Divides the number of rows, the first axis of the arrays of carry and batch.
+    """
+
+    def whole(params: Any, carry: Any, batch: Any, key: jax.Array) -> Any:
+        def add(sums: tuple[Any, Any, Any], part: tuple[Any, Any, jax.Array]) -> tuple[tuple[Any, Any, Any], Any]:
+            carry, batch, number = part
+            found = gradient(params, carry, batch, jax.random.fold_in(key, number))
+            (value, (carry, num_targets)), grads = found
+            weight = num_targets.astype(jnp.float32)
+            weighted = jax.tree.map(lambda sum_, one: sum_ + weight * one, sums[:2], (value, grads))
+            return (*weighted, sums[2] + num_targets), carry
+
+        parts = (_split(carry, count), _split(batch, count), jnp.arange(count))
+        form = jax.eval_shape(gradient, params, *jax.tree.map(lambda array: array[0], parts[:2]), key)
+        (value, (_, num_targets)), grads = jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), form)
+        (value, grads, num_targets), carry_parts = jax.lax.scan(add, (value, grads, num_targets), parts)
+        share = 1 / jnp.maximum(num_targets, 1).astype(jnp.float32)
+        value, grads = jax.tree.map(lambda sum_: sum_ * share, (value, grads))
+        return (value, (_join(carry_parts), num_targets)), grads
+
+    return whole
+
+
+def _split(tree: Any, count: int) -> Any:
+    """[B, …] to [count, B / count, …], every `count`-th row: on many devices each keeps rows of its own."""
+
+    def of_leaf(array: jax.Array) -> jax.Array:
+        return jnp.moveaxis(jnp.reshape(array, (array.shape[0] // count, count, *array.shape[1:])), 1, 0)
+
+    return jax.tree.map(of_leaf, tree)
+
+
+def _join(tree: Any) -> Any:
+    """What `_split` parted."""
+
+    def of_leaf(array: jax.Array) -> jax.Array:
+        return jnp.reshape(jnp.moveaxis(array, 0, 1), (array.shape[0] * array.shape[1], *array.shape[2:]))
+
+    return jax.tree.map(of_leaf, tree)
