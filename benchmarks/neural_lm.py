@@ -210,7 +210,7 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
         print(f"fastest {precision} product of {options.matrix}² matrices: {peak / 1e9:,.0f} GFLOP/s", flush=True)
     results = []
     for name in options.shapes:
-        shape = SHAPES[name]
+        shape = options.all_shapes[name]
         if shape.vocab not in datasets:
             datasets[shape.vocab] = write_dataset(shape.vocab, options.tokens, folder)
         data = datasets[shape.vocab]
@@ -222,10 +222,10 @@ def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     return results
 
 
-def parse(arguments: list[str] | None = None, **defaults: Any) -> argparse.Namespace:
+def parse(shapes: dict[str, Shape] = SHAPES, **defaults: Any) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Training steps here and in PyTorch, in turns.")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has PyTorch (default: this)")
-    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=SHAPES)
+    parser.add_argument("--shapes", nargs="+", default=list(shapes), choices=shapes)
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
     parser.add_argument("--steps", type=int, default=10, help="in a turn")
@@ -236,17 +236,21 @@ def parse(arguments: list[str] | None = None, **defaults: Any) -> argparse.Names
     parser.add_argument("--tokens", type=int, default=1_000_000, help="length of the made-up text")
     parser.add_argument("--set", action="append", default=[], help="of lmtool's config, as in `lmtool train --set`")
     parser.add_argument("--json", type=Path, help="file for all figures")
-    parser.set_defaults(device="cpu", **defaults)
-    return parser.parse_args(arguments)
+    parser.set_defaults(**{"device": "cpu", "all_shapes": shapes, **defaults})
+    return parser.parse_args()
+
+
+def report(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        results = measure(options, Path(folder))
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def main() -> None:
     options = parse()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])  # what is started has it from here
-    with tempfile.TemporaryDirectory() as folder:
-        results = measure(options, Path(folder))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2) + "\n")
+    report(options)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,8 @@ def take_turns(work: Callable[[], Any], wait: Callable[[], None], peak: Callable
         wait()
         total = time.perf_counter() - stamps[0]
         seconds = [after - before for before, after in pairwise(stamps)]
+        if peak():  # a GPU works on while the host's clock is read
+            seconds = [total / len(seconds)]
         print(json.dumps({"seconds": seconds, "total": total, "device_bytes": peak()}), flush=True)
 
 
