@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lmtool.api import LanguageModel
-    from lmtool.config import RunConfig
+    from lmtool.api import LanguageModel, Optimizer, Task
+    from lmtool.config import RunConfig, TrainingConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
@@ -140,38 +140,21 @@ def _take_steps(
         make_cpu_devices(devices.devices)
     prepare_jax()
     from lmtool.training.agreement import Agreement
-    from lmtool.training.averaging import ExponentialAverage
     from lmtool.training.checkpoint import Checkpoints
-    from lmtool.training.dispatch import several_steps
-    from lmtool.training.loop import Parts, TrainingLoop, total_steps
+    from lmtool.training.loop import Parts, TrainingLoop
     from lmtool.training.placement import Placement, choose_devices
-    from lmtool.training.state import as_optimizer, initial_state
+    from lmtool.training.state import initial_state
 
     training = config.training
-    assert config.optimizer is not None
     chosen = choose_devices(devices, training.batch_size, warn)
     placement = Placement(chosen, shard_params=devices.shard_params)
     backbone = config.model.load()(config.model.config)
     task = config.task.load()(config.task.config, dataset=dataset, backbone=backbone, training=training)
-    steps = total_steps(training, task.steps_per_epoch)
-    made = config.optimizer.load()(config.optimizer.config, total_steps=steps, num_data=task.num_data)
-    optimizer = as_optimizer(made)
-    if training.ema_decay is not None:
-        optimizer = ExponentialAverage(optimizer, training.ema_decay)
-    choice = choose_inline("step", training.step, registry, "training.step")
-    step = choice.load()(
-        choice.config,
-        placement.loss(task.loss),
-        optimizer,
-        max_grad_norm=training.max_grad_norm,
-        micro_batches=training.micro_batches,
-    )
-    if training.steps_per_dispatch > 1:
-        step = several_steps(step, training.steps_per_dispatch)
+    optimizer = _optimizer(config, task)
     parts = Parts(
         task=task,
         optimizer=optimizer,
-        step=placement.step(step),
+        step=placement.step(_step(training, registry, placement.loss(task.loss), optimizer)),
         placement=placement,
         new_carry=lambda: placement.place_carry(task.initial_carry()),
         config=training,
@@ -185,14 +168,43 @@ def _take_steps(
     )
     try:
         state = processes.of_first(initial_state(task, optimizer, training.seed))
-        end = TrainingLoop(parts, placement.place_state(state)).run()
+        loop = TrainingLoop(parts, placement.place_state(state))
+        end = loop.run()
     finally:
         for tracker in parts.trackers:
             tracker.close()
     result: dict[str, Any] = {"step": end.best_step, "last_step": end.step, "seconds": round(end.elapsed, 1)}
+    result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
     if end.best_value is not None:
         result |= {"valid_loss": end.best_value, "valid_token_perplexity": math.exp(end.best_value)}
     processes.first(lambda: run.finish(result))
+
+
+def _optimizer(config: RunConfig, task: Task) -> Optimizer:
+    from lmtool.training.averaging import ExponentialAverage
+    from lmtool.training.loop import total_steps
+    from lmtool.training.state import as_optimizer
+
+    chosen, decay = config.optimizer, config.training.ema_decay
+    assert chosen is not None
+    steps = total_steps(config.training, task.steps_per_epoch)
+    optimizer = as_optimizer(chosen.load()(chosen.config, total_steps=steps, num_data=task.num_data))
+    return optimizer if decay is None else ExponentialAverage(optimizer, decay)
+
+
+def _step(training: TrainingConfig, registry: Registry, loss: Callable[..., Any], optimizer: Optimizer) -> Any:
+    """The compiled step, or several of them as one function."""
+    from lmtool.training.dispatch import several_steps
+
+    chosen = choose_inline("step", training.step, registry, "training.step")
+    step = chosen.load()(
+        chosen.config,
+        loss,
+        optimizer,
+        max_grad_norm=training.max_grad_norm,
+        micro_batches=training.micro_batches,
+    )
+    return step if training.steps_per_dispatch == 1 else several_steps(step, training.steps_per_dispatch)
 
 
 def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:

@@ -57,11 +57,6 @@ def initial_state(task: Task, optimizer: Optimizer, seed: int) -> TrainState:
     return state
 
 
-def initial_carry(task: Task) -> Any:
-    """The carry at the start of an epoch."""
-    return on_device(task.initial_carry())
-
-
 def on_device(tree: Any) -> Any:
     """Arrays in the form in which a step takes and gives them: anything else would be compiled for anew.
 
@@ -69,11 +64,6 @@ def on_device(tree: Any) -> Any:
     buffer can be donated once only.
     """
     return jax.device_put(jax.tree.map(lambda array: jnp.array(array, array.dtype), tree), jax.local_devices()[0])
-
-
-def place_batch(batch: Any, *, stacked: bool) -> Any:
-    """A batch of the host, arrays [B, …], or several of them stacked, [K, B, …], on the device of the state."""
-    return jax.device_put(batch, jax.local_devices()[0])
 
 
 def step_key(state: TrainState) -> Key:
@@ -120,9 +110,7 @@ __all__ = [
     "Metrics",
     "TrainState",
     "as_optimizer",
-    "initial_carry",
     "initial_state",
     "on_device",
-    "place_batch",
     "step_key",
 ]

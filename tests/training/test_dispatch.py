@@ -90,8 +90,12 @@ def test_an_exception_of_the_maker_is_raised_where_its_result_is_asked_for():
 
 
 def test_the_thread_ends_with_its_reader():
-    with pytest.raises(KeyboardInterrupt), made_ahead(lambda item: item, range(9)) as results:
-        next(results)
-        assert len(input_threads()) == 1
-        raise KeyboardInterrupt
+    def interrupted():
+        with made_ahead(lambda item: item, range(9)) as results:
+            next(results)
+            assert len(input_threads()) == 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert input_threads() == []

@@ -48,6 +48,24 @@ print(jax.jit(lambda x: x * 2 + 1)(3))
     assert list(tmp_path.glob("jax/*/*"))
 
 
+def test_a_second_process_compiles_nothing_again(tmp_path):
+    code = """
+from lmtool.jax_setup import prepare_jax
+prepare_jax()
+import jax
+from jax import monitoring
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+seen = []
+monitoring.register_event_listener(lambda name, **_: seen.append(name.rpartition("/")[2]))
+jax.jit(lambda x: x * 2 + 1)(3)
+print(seen.count("cache_hits"), seen.count("cache_misses"))
+"""
+    first, second = (python(code, LMTOOL_CACHE=str(tmp_path)).stdout.split() for _ in range(2))
+
+    assert first == ["0", "1"]
+    assert second == ["1", "0"]
+
+
 @pytest.mark.parametrize("given", ["/nowhere", ""])  # nothing: no cache at all
 def test_a_cache_that_the_user_has_chosen_is_kept(given, tmp_path):
     code = """

@@ -58,6 +58,7 @@ def test_training_logs_validates_and_finishes(whole, trainer):
     assert whole.is_finished
     assert whole.result["valid_token_perplexity"] == best
     assert {"compiling", "validating"} <= set(trainer.phases)
+    assert whole.result["compile_seconds"] > 0
 
 
 def test_the_model_is_the_one_that_was_validated(whole, dataset):
