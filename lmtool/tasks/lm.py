@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.errors import ConfigError
+from lmtool.sharding import sum_over_rows
 from lmtool.tasks.network import PENALTIES, LanguageModelNetwork
 from lmtool.tasks.predictor import Functions, NeuralLanguageModel, load_predictor
 from lmtool.tasks.vocabulary import learn_output_layer
@@ -69,9 +70,12 @@ class LanguageModelling:
         importance = mask.astype(jnp.float32) / jnp.maximum(num_targets, 1).astype(jnp.float32)
         weights = self.network.apply(params, method="output_weights")
         rows = (h.reshape(targets.size, -1), targets.reshape(-1), importance.reshape(-1))
-        nll = self.output.nll(weights, *rows, key=sampling_key)
+        nll = sum_over_rows(self._nll, rows=(1, 2, 3))(weights, *rows, sampling_key)
         penalty = sum(jax.tree.leaves(sown), start=jnp.zeros(()))
         return nll + (penalty - jax.lax.stop_gradient(penalty)), (carry, num_targets)
+
+    def _nll(self, weights: Any, h: jax.Array, targets: jax.Array, importance: jax.Array, key: Key) -> jax.Array:
+        return self.output.nll(weights, h, targets, importance, key=key)
 
     @cached_property
     def _functions(self) -> Functions:

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from lmtool.training.placement import AXIS, PartitionSpec
+from lmtool.sharding import AXIS
+from lmtool.training.placement import PartitionSpec
 
 if TYPE_CHECKING:
     from lmtool.signals import StopRequest

@@ -16,14 +16,13 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 
 from lmtool.errors import ConfigError, UsageError
+from lmtool.sharding import AXIS
 from lmtool.training.state import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lmtool.devices import DeviceOptions
-
-AXIS = "data"
 
 # JAX leaves both untyped.
 PartitionSpec: Any = jax.sharding.PartitionSpec

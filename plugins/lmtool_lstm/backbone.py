@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmtool.sharding import by_batch
 from lmtool_lstm import projected
 from lmtool_lstm.cell import unroll
 from lmtool_lstm.config import LSTMConfig
@@ -39,7 +40,8 @@ class LSTM(Stack):
         kernel = self.recurrent_kernel(name, h.shape[-1], size, 4, train=train)
         if self.config.projection_size:
             projection = self.param(f"{name}_projection_kernel", uniform(size), (size, h.shape[-1]))
-            hs, cs = projected.unroll(gates, kernel, projection, c, h)
+            run = by_batch(projected.unroll, axes=(1, None, None, 0, 0), out_axes=(1, 1))
+            hs, cs = run(gates, kernel, projection, c, h)
         else:
-            hs, cs = unroll(gates, kernel, c, h)
+            hs, cs = by_batch(unroll, axes=(1, None, 0, 0), out_axes=(1, 1))(gates, kernel, c, h)
         return cs, hs

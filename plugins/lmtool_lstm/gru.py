@@ -16,7 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lmtool.matmul import dot, weight_gradient
+from lmtool.matmul import dot, few_rows_dtype, weight_gradient
+from lmtool.sharding import by_batch
 from lmtool_lstm.config import GRUConfig
 from lmtool_lstm.stack import Stack
 
@@ -36,7 +37,7 @@ class GRU(Stack):
         projected = self.project(name, x, size, 3, nn.initializers.zeros)
         kernel = self.recurrent_kernel(name, size, size, 3, train=train)
         bias = self.param(f"{name}_recurrent_bias", nn.initializers.zeros, (size,))
-        hs: jax.Array = unroll(projected, kernel, bias, *states)
+        hs: jax.Array = by_batch(unroll, axes=(1, None, None, 0), out_axes=1)(projected, kernel, bias, *states)
         return (hs,)
 
 
@@ -46,7 +47,7 @@ def unroll(projected: jax.Array, recurrent_kernel: jax.Array, bias: jax.Array, h
 
     Args:
         projected: [T, B, 3H], the inputs times the input kernel plus the bias; gates reset, update, new. Products are
-            computed in its type.
+            computed in its type where that is fastest.
         recurrent_kernel: [H, 3H], float32.
         bias: [H], float32: added to the new state's product before the reset gate.
         h: [B, H] before the window, float32.
@@ -60,7 +61,7 @@ def unroll(projected: jax.Array, recurrent_kernel: jax.Array, bias: jax.Array, h
 def _forward(
     projected: jax.Array, recurrent_kernel: jax.Array, bias: jax.Array, h: jax.Array
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    kernel = recurrent_kernel.astype(projected.dtype)
+    kernel = recurrent_kernel.astype(few_rows_dtype(projected.dtype))
 
     def step(h: jax.Array, gates: jax.Array) -> tuple[jax.Array, Any]:
         h, activations = _cell(h, gates, kernel, bias)
@@ -72,16 +73,19 @@ def _forward(
 
 def _cell(h: jax.Array, gates: jax.Array, kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
     """h one step later, and what the backward pass needs: r, z, n and what r was applied to, side by side."""
-    x_r, x_z, x_n = jnp.split(gates.astype(jnp.float32), 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(dot(h.astype(kernel.dtype), kernel), 3, axis=-1)
-    r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-    h_n = h_n + bias[None]
-    n = jnp.tanh(x_n + r * h_n)
-    return (1 - z) * n + z * h, jnp.concatenate([r, z, n, h_n], axis=-1)
+    size = h.shape[-1]
+    products, gates = dot(h.astype(kernel.dtype), kernel), gates.astype(jnp.float32)
+    # The logistic function as in `cell.py`.
+    both = jnp.tanh((gates[:, : 2 * size] + products[:, : 2 * size]) * 0.5) * 0.5 + 0.5
+    r, z = jnp.split(both, 2, axis=-1)
+    h_n = products[:, 2 * size :] + bias[None]
+    n = jnp.tanh(gates[:, 2 * size :] + r * h_n)
+    return (1 - z) * n + z * h, jnp.concatenate([both, n, h_n], axis=-1)
 
 
 def _backward(residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Array, ...]:
     kernel, h, hs, activations = residuals
+    size, dtype = h.shape[-1], activations.dtype
     hs_before = jnp.concatenate([h[None], hs[:-1]])
 
     def step(dh: jax.Array, at_t: tuple[jax.Array, ...]) -> tuple[jax.Array, Any]:
@@ -91,13 +95,14 @@ def _backward(residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Ar
         d_n = dh * (1 - z) * (1 - n**2)
         d_r = d_n * h_n * r * (1 - r)
         d_z = dh * (h_before - n) * z * (1 - z)
-        d_products = jnp.concatenate([d_r, d_z, d_n * r], axis=-1).astype(kernel.dtype)
-        return dh * z + dot(d_products, kernel.T), (d_products, d_n.astype(kernel.dtype))
+        d_products = jnp.concatenate([d_r, d_z, d_n * r], axis=-1)
+        dh = dh * z + dot(d_products.astype(kernel.dtype), kernel, transpose_b=True)
+        return dh, (d_products.astype(dtype), d_n.astype(dtype))
 
     dh, (d_products, d_n) = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, hs_before, activations), reverse=True)
-    d_projected = d_products.at[:, :, -h.shape[-1] :].set(d_n)
-    d_kernel = weight_gradient(_rows(hs_before).astype(kernel.dtype), _rows(d_products))
-    d_bias = jnp.sum(d_products[:, :, -h.shape[-1] :], axis=(0, 1), dtype=jnp.float32)
+    d_projected = d_products.at[:, :, 2 * size :].set(d_n)
+    d_kernel = weight_gradient(_rows(hs_before).astype(dtype), _rows(d_products))
+    d_bias = jnp.sum(d_products[:, :, 2 * size :], axis=(0, 1), dtype=jnp.float32)
     return d_projected, d_kernel, d_bias, dh
 
 

@@ -16,7 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lmtool.matmul import dot, weight_gradient
+from lmtool.matmul import dot, few_rows_dtype, weight_gradient
+from lmtool.sharding import by_batch
 from lmtool_lstm.config import RNNConfig
 from lmtool_lstm.stack import Stack
 
@@ -35,7 +36,8 @@ class RNN(Stack):
     def read(self, name: str, x: jax.Array, states: States, size: int, *, train: bool) -> States:
         projected = self.project(name, x, size, 1, nn.initializers.zeros)
         kernel = self.recurrent_kernel(name, size, size, 1, train=train)
-        hs: jax.Array = unroll(projected, kernel, *states, self.config.activation)
+        run = by_batch(partial(unroll, activation=self.config.activation), axes=(1, None, 0), out_axes=1)
+        hs: jax.Array = run(projected, kernel, *states)
         return (hs,)
 
 
@@ -44,7 +46,8 @@ def unroll(projected: jax.Array, recurrent_kernel: jax.Array, h: jax.Array, acti
     """Run a layer over a window.
 
     Args:
-        projected: [T, B, H], the inputs times the input kernel plus the bias. Products are computed in its type.
+        projected: [T, B, H], the inputs times the input kernel plus the bias. Products are computed in its type where
+            that is fastest.
         recurrent_kernel: [H, H], float32.
         h: [B, H] before the window, float32.
         activation: `tanh` or `relu`.
@@ -52,7 +55,7 @@ def unroll(projected: jax.Array, recurrent_kernel: jax.Array, h: jax.Array, acti
     Returns:
         hs, [T, B, H], float32.
     """
-    kernel = recurrent_kernel.astype(projected.dtype)
+    kernel = recurrent_kernel.astype(few_rows_dtype(projected.dtype))
     function = jnp.tanh if activation == "tanh" else jax.nn.relu
 
     def step(h: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -66,21 +69,21 @@ def _forward(
     projected: jax.Array, recurrent_kernel: jax.Array, h: jax.Array, activation: str
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     hs = unroll(projected, recurrent_kernel, h, activation)
-    return hs, (recurrent_kernel.astype(projected.dtype), h, hs)
+    return hs, (recurrent_kernel.astype(few_rows_dtype(projected.dtype)), h, hs, projected[:0])
 
 
 def _backward(activation: str, residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Array, ...]:
-    kernel, h, hs = residuals
+    kernel, h, hs, nothing = residuals  # the last for its type
+    size, dtype = h.shape[-1], nothing.dtype
     slopes = 1 - hs**2 if activation == "tanh" else (hs > 0).astype(jnp.float32)
 
     def step(dh: jax.Array, at_t: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         dh_t, slope = at_t
-        d_sums = ((dh + dh_t) * slope).astype(kernel.dtype)
-        return dot(d_sums, kernel.T), d_sums
+        d_sums = (dh + dh_t) * slope
+        return dot(d_sums.astype(kernel.dtype), kernel, transpose_b=True), d_sums.astype(dtype)
 
     dh, d_sums = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, slopes), reverse=True)
-    hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(kernel.dtype)
-    size = h.shape[-1]
+    hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(dtype)
     return d_sums, weight_gradient(hs_before.reshape(-1, size), d_sums.reshape(-1, size)), dh
 
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.matmul import matmul
+from lmtool.sharding import by_batch
 from lmtool_lstm.config import RecurrentConfig
 from lmtool_lstm.initializers import blocks, uniform
 
@@ -111,7 +112,8 @@ class Stack(nn.Module):
         """
         kernel = self.param(f"{name}_input_kernel", uniform(size), (x.shape[-1], gates * size))
         offset = self.param(f"{name}_bias", bias, (gates * size,))
-        projected: jax.Array = matmul(x, kernel) + offset.astype(x.dtype)[None, None]
+        projected: jax.Array = by_batch(matmul, axes=(1, None), out_axes=1)(x, kernel)
+        projected += offset.astype(x.dtype)[None, None]
         return projected
 
     def recurrent_kernel(self, name: str, rows: int, size: int, gates: int, *, train: bool) -> jax.Array:
@@ -138,6 +140,11 @@ def _last_states(states: States, lengths: jax.Array | None, before: States) -> S
     """
     if lengths is None:
         return tuple(state[-1] for state in states)
-    rows = jnp.arange(lengths.shape[0])
-    picked = (state[lengths - 1, rows] for state in states)
-    return tuple(jnp.where(lengths[:, None] > 0, new, old) for new, old in zip(picked, before, strict=True))
+    pick = by_batch(_state_after, axes=(1, 0, 0), out_axes=0)
+    return tuple(pick(state, lengths, old) for state, old in zip(states, before, strict=True))
+
+
+def _state_after(state: jax.Array, lengths: jax.Array, before: jax.Array) -> jax.Array:
+    """[T, B, H], [B] and [B, H] to [B, H]."""
+    last = state[lengths - 1, jnp.arange(lengths.shape[0])]
+    return jnp.where(lengths[:, None] > 0, last, before)
