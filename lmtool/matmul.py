@@ -71,7 +71,7 @@ def weight_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
 def transposed(x: jax.Array) -> jax.Array:
     """`x.T` as the left factor of a product.
 
-    XLA's CPU compiler folds a transposition into the product and then multiplies bfloat16 as float32, at half the speed.
+    XLA's CPU compiler folds a transposition into the product, and then multiplies bfloat16 as float32, half as fast.
     It does not see through a concatenation: so the transposed matrix is made of two halves, and lies in memory.
     """
     if x.dtype == jnp.float32 or x.shape[1] < 2 or jax.default_backend() != "cpu":
