@@ -85,6 +85,15 @@ def test_every_setting_of_the_core_is_documented():
     assert missing == []
 
 
+def test_every_setting_of_the_task_is_documented():
+    from lmtool.tasks.config import LMConfig
+
+    text = (ROOT / "docs/reference/config.md").read_text()
+    section = text[text.index("## `[task]`") : text.index("## `[evaluation]`")]
+
+    assert [key for key in LMConfig.model_fields if f"`{key}`" not in section] == []
+
+
 def test_the_five_minutes_of_the_readme_work_as_they_stand(lmtool):
     import shlex
     import subprocess
