@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from lmtool.matmul import dot, weight_gradient
+from lmtool.matmul import dot, few_rows_dtype, weight_gradient
 
 States: TypeAlias = tuple[jax.Array, jax.Array]
 
@@ -28,7 +28,7 @@ def unroll(
 
     Args:
         projected: [T, B, 4H], the inputs times the input kernel plus the bias; gates input, forget, cell, output.
-            Products are computed in its type.
+            Products are computed in its type where that is fastest.
         recurrent_kernel: [P, 4H], float32.
         projection_kernel: [H, P], float32.
         c: [B, H] before the window, float32.
@@ -43,7 +43,8 @@ def unroll(
 def _forward(
     projected: jax.Array, recurrent_kernel: jax.Array, projection_kernel: jax.Array, c: jax.Array, h: jax.Array
 ) -> tuple[States, tuple[jax.Array, ...]]:
-    kernels = recurrent_kernel.astype(projected.dtype), projection_kernel.astype(projected.dtype)
+    dtype = few_rows_dtype(projected.dtype)
+    kernels = recurrent_kernel.astype(dtype), projection_kernel.astype(dtype)
 
     def step(state: States, gates: jax.Array) -> tuple[States, Any]:
         c, h, activations = _cell(*state, gates, *kernels)
@@ -67,7 +68,7 @@ def _cell(
 
 def _backward(residuals: tuple[jax.Array, ...], gradients: States) -> tuple[jax.Array, ...]:
     recurrent_kernel, projection_kernel, c, h, hs, cs, activations = residuals
-    dtype = recurrent_kernel.dtype
+    dtype, narrow = recurrent_kernel.dtype, activations.dtype
     cs_before = jnp.concatenate([c[None], cs[:-1]])
 
     def step(state: States, at_t: tuple[jax.Array, ...]) -> tuple[States, Any]:
@@ -76,16 +77,16 @@ def _backward(residuals: tuple[jax.Array, ...], gradients: States) -> tuple[jax.
         i, f, g, o = jnp.split(activations.astype(jnp.float32), 4, axis=-1)
         tanh_c = jnp.tanh(c)
         dh = (dh + dh_t).astype(dtype)
-        dm = dot(dh, projection_kernel.T)
+        dm = dot(dh, projection_kernel, transpose_b=True)
         dc = dc + dc_t + dm * o * (1 - tanh_c**2)
         d_i, d_f, d_g = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g**2)
-        d_gates = jnp.concatenate([d_i, d_f, d_g, dm * tanh_c * o * (1 - o)], axis=-1).astype(dtype)
-        m = (o * tanh_c).astype(dtype)
-        return (dc * f, dot(d_gates, recurrent_kernel.T)), (d_gates, dh, m)
+        d_gates = jnp.concatenate([d_i, d_f, d_g, dm * tanh_c * o * (1 - o)], axis=-1)
+        before = dc * f, dot(d_gates.astype(dtype), recurrent_kernel, transpose_b=True)
+        return before, (d_gates.astype(narrow), dh.astype(narrow), (o * tanh_c).astype(narrow))
 
     start = (jnp.zeros_like(c), jnp.zeros_like(h))
     (dc, dh), (d_gates, d_hs, ms) = jax.lax.scan(step, start, (*gradients, cs, cs_before, activations), reverse=True)
-    hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(dtype)
+    hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(narrow)
     d_recurrent = weight_gradient(_rows(hs_before), _rows(d_gates))
     return d_gates, d_recurrent, weight_gradient(_rows(ms), _rows(d_hs)), dc, dh
 
