@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from lmtool.errors import ConfigError, DataError, DivergedError, ExitCode, Interrupted
 from lmtool.training.clock import Clock
+from lmtool.training.loop import TrainingLoop
 
 
 def metrics(run):
@@ -132,7 +133,7 @@ def test_several_steps_in_a_dispatch_give_the_same_curve(whole, grouped):
     assert [line["loss"] for line in other] == pytest.approx([line["loss"] for line in one], rel=1e-4)
 
 
-@pytest.mark.parametrize("step", [1, 3, 7, 13])  # in the middle of a dispatch, and after one of a single step
+@pytest.mark.parametrize("step", [3, 13])  # in the middle of a dispatch, and after one of a single step
 def test_a_run_of_several_steps_in_a_dispatch_goes_on_from_anywhere(grouped, trainer, monkeypatch, step):
     """Stopped after any number of steps, so that what is left is parted otherwise: no bit differs."""
     settings = "training.steps_per_dispatch=4"
@@ -283,6 +284,33 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(trainer):
     assert "checkpoint of step" in caught.value.hint
     kept = max((trainer.folder / "diverged" / "checkpoints").iterdir())
     assert (kept / "SHA256SUMS").is_file()
+
+
+def test_metrics_are_fetched_together_when_there_is_need(trainer, monkeypatch):
+    fetched = []
+    read = TrainingLoop._read
+
+    def counting(loop, **options):
+        before = loop.loop.step
+        read(loop, **options)
+        fetched.append(loop.loop.step - before)
+
+    monkeypatch.setattr(Clock, "SHOW_EVERY", math.inf)
+    monkeypatch.setattr(TrainingLoop, "_read", counting)
+    run = trainer("run")
+
+    # checkpoints at 6, 12, 18 and 24, validations at 8, 16 and 24
+    assert [count for count in fetched if count] == [6, 2, 4, 4, 2, 6]
+    assert [line["step"] for line in metrics(run) if line["kind"] == "train"] == [5, 10, 15, 20, 24]
+
+
+def test_a_loss_that_is_not_finite_is_noticed_before_anything_is_saved(trainer, monkeypatch):
+    monkeypatch.setattr(Clock, "SHOW_EVERY", math.inf)
+
+    with pytest.raises(DivergedError, match=r"loss is .* at step [2-6]"):
+        trainer("diverged", "optimizer.name=sgd", "optimizer.learning_rate=1e30")
+
+    assert not (trainer.folder / "diverged" / "checkpoints").exists()
 
 
 def test_two_processes_cannot_train_the_same_run(trainer):
