@@ -80,7 +80,7 @@ def convolve_by_matmul(x: jax.Array, kernel: jax.Array, *, dilation: int) -> jax
     size, inputs, outputs = kernel.shape
     shifted = _shifted(x, size, dilation)
     time = shifted[0].shape[1]
-    columns = jnp.concatenate(shifted, axis=-1).reshape(-1, size * inputs)
+    columns = _concatenate(shifted, axis=-1).reshape(-1, size * inputs)
     return dot(columns, kernel.reshape(size * inputs, outputs)).reshape(x.shape[0], time, outputs)
 
 
@@ -99,7 +99,7 @@ def _input_gradient(kernel: jax.Array, gradient: jax.Array, rows: jax.Array, dil
     if kernel.dtype != jnp.float32:
         # XLA multiplies bfloat16 on CPU twice as fast by a factor transposed in memory. Putting parts together is what
         # it cannot read as a transposition and leave to the product.
-        transposed = jnp.concatenate([part.T for part in kernel.reshape(2, -1, outputs)], axis=-1)
+        transposed = _concatenate([part.T for part in kernel.reshape(2, -1, outputs)], axis=-1)
     columns = dot(rows, transposed).reshape(*gradient.shape[:2], size, inputs)
     around = [(k * dilation, (size - 1 - k) * dilation, 0) for k in range(size)]
     shifted = (jax.lax.pad(columns[:, :, k], jnp.float32(0), [(0, 0, 0), around[k], (0, 0, 0)]) for k in range(size))
@@ -112,7 +112,7 @@ def _kernel_gradient(x: jax.Array, kernel: jax.Array, rows: jax.Array, dilation:
     if size == 1:
         return weight_gradient(x.reshape(-1, inputs), rows)[None]
     parts = [part.transpose(2, 0, 1) for part in _shifted(x, size, dilation)]
-    columns = jnp.concatenate(parts, axis=0).reshape(size * inputs, -1)
+    columns = _concatenate(parts, axis=0).reshape(size * inputs, -1)
     return dot(columns, rows).reshape(size, inputs, outputs)
 
 
@@ -120,6 +120,14 @@ def _shifted(x: jax.Array, size: int, dilation: int) -> list[jax.Array]:
     """What each kernel position sees: k views [B, T, I] of [B, T + (k - 1) dilation, I]."""
     time = x.shape[1] - (size - 1) * dilation
     return [x[:, k * dilation : k * dilation + time] for k in range(size)]
+
+
+def _concatenate(parts: list[jax.Array], axis: int) -> jax.Array:
+    """XLA on CPU moves bfloat16 by way of float32, integers as they are."""
+    if parts[0].dtype != jnp.bfloat16:
+        return jnp.concatenate(parts, axis)
+    whole = jnp.concatenate([jax.lax.bitcast_convert_type(part, jnp.uint16) for part in parts], axis)
+    return jax.lax.bitcast_convert_type(whole, jnp.bfloat16)
 
 
 def convolve_by_xla(x: jax.Array, kernel: jax.Array, *, dilation: int) -> jax.Array:
