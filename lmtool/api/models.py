@@ -148,7 +148,10 @@ class ImportedModel(FittedModel, Protocol):
 class Backbone(Protocol):
     """Embedded tokens to hidden states: a `flax.linen.Module` made by `target(config)`; tasks add embedding and head.
 
-    Position t sees positions up to t only, and two windows with the carry handed on equal one long window.
+    Position t sees positions up to t only, and two windows with the carry handed on equal one long window. One that reads
+    in both directions, an encoder, has a property `causal` that is False; the `lm` task refuses it.
+
+    What it `sow`s in the collection `penalties` is added to the training loss, for the gradient's sake.
     """
 
     @property
@@ -164,13 +167,13 @@ class Backbone(Protocol):
         """One window.
 
         Args:
-            x: [B, T, E].
+            x: [B, T, E], float32, or bfloat16 in training with that precision.
             mask: [B, T], False at padding, which comes after the last real position of a row and must change neither
                 the other outputs nor the carry; None if there is no padding.
             carry: From `initial_carry` or the previous window.
             train: True for dropout and its like (`self.make_rng("dropout")`).
 
         Returns:
-            [B, T, H] and the carry after the last unmasked position of each row.
+            [B, T, H] in x's type, and the carry after the last unmasked position of each row, float32.
         """
         ...

@@ -52,7 +52,7 @@ def _value_and_gradient(
 
     def add(start: jax.Array, sums: Arrays) -> Arrays:
         piece, target, factor = (rows.piece(array, start) for array in (hs, wanted, factors))
-        log_probs = jax.nn.log_softmax(dot(piece, rounded.T) + bias[None])
+        log_probs = jax.nn.log_softmax(dot(piece, rounded, transpose_b=True) + bias[None])
         is_target = jax.lax.broadcasted_iota(jnp.int32, log_probs.shape, 1) == target[:, None]
         nll = -jnp.sum(jnp.where(is_target, log_probs, 0.0) * factor[:, None])
         d_logits = ((jnp.exp(log_probs) - is_target.astype(jnp.float32)) * factor[:, None]).astype(h.dtype)
@@ -84,7 +84,7 @@ def log_probs_of_some(
     hs, wanted = rows.gather(h), rows.gather(targets)
 
     def write(start: jax.Array, out: Arrays) -> Arrays:
-        logits = dot(rows.piece(hs, start), embedding.T.astype(h.dtype)) + bias[None]
+        logits = dot(rows.piece(hs, start), embedding.astype(h.dtype), transpose_b=True) + bias[None]
         target = rows.piece(wanted, start)
         chosen = jnp.take_along_axis(logits, target[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
         return (jax.lax.dynamic_update_slice_in_dim(out[0], chosen, start, 0),)

@@ -111,7 +111,7 @@ def test_inputs_and_outputs_may_have_a_dropout_of_their_own(settings, dropped):
     assert (np.asarray(h) == 0).any() == dropped
 
 
-@pytest.mark.parametrize("softmax", ["sampled"])
+@pytest.mark.parametrize("softmax", ["full", "adaptive", "sampled"])
 @pytest.mark.parametrize("dtype", [None, jnp.float32, jnp.bfloat16])
 def test_bfloat16_is_for_activations_only(softmax, dtype):
     exact, task = (

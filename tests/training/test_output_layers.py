@@ -209,7 +209,7 @@ def test_a_target_among_the_samples_counts_once(rows):
     assert float(sampled) == pytest.approx(float(full.nll(weights, h, targets, importance, key=KEY)), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["sampled"])
+@pytest.mark.parametrize("name", LAYERS)
 def test_bfloat16_rounds_products_and_nothing_else(name, rows):
     layer, (h, targets, importance) = LAYERS[name], rows
     weights = weights_of(layer)
