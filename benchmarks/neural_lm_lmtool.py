@@ -18,6 +18,7 @@ from typing import Any
 
 from lmtool.config import load_config
 from lmtool.data.prepare import prepare
+from lmtool.heap import keep_heap
 from lmtool.jax_setup import prepare_jax
 from lmtool.registry import Registry
 from lmtool.signals import StopRequest
@@ -98,6 +99,7 @@ def train_in_turns(settings: dict[str, Any]) -> None:
 
 
 def multiply_in_turns(settings: dict[str, Any]) -> None:
+    keep_heap()  # as `lmtool train` does
     prepare_jax()
     import jax
     import jax.numpy as jnp

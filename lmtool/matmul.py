@@ -44,7 +44,10 @@ def _backward(dtype: str, residuals: tuple[jax.Array, jax.Array], gradient: jax.
     x, kernel = residuals
     gradient = gradient.astype(x.dtype)
     d_x = dot(gradient, kernel.astype(x.dtype), transpose_b=True).astype(x.dtype)
-    return d_x, weight_gradient(x, gradient)
+    # A caller who passed a transposed kernel will transpose the gradient: XLA would fold that into a product that its CPU
+    # compiler does not know.
+    d_kernel: jax.Array = jax.lax.optimization_barrier(weight_gradient(x, gradient))  # type: ignore[no-untyped-call]
+    return d_x, d_kernel
 
 
 _matmul.defvjp(_forward, _backward)

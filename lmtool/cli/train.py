@@ -85,6 +85,10 @@ def train(
     }
     options = DeviceOptions(devices, shard_params, distributed, coordinator, num_processes, process_id).check()
     resolved = load_config(config, terminal.registry(), flags=flags, overrides=overrides or ())
+    if resolved.optimizer is not None:
+        from lmtool.heap import keep_heap
+
+        keep_heap()
     from lmtool.training.processes import Processes  # brings NumPy: what is said wrongly is told before
 
     with StopRequest() as stop:
