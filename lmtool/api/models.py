@@ -148,8 +148,8 @@ class ImportedModel(FittedModel, Protocol):
 class Backbone(Protocol):
     """Embedded tokens to hidden states: a `flax.linen.Module` made by `target(config)`; tasks add embedding and head.
 
-    Position t sees positions up to t only, and two windows with the carry handed on equal one long window. One that reads
-    in both directions, an encoder, has a property `causal` that is False; the `lm` task refuses it.
+    Position t sees positions up to t only, and two windows with the carry handed on equal one long window. An encoder,
+    which reads in both directions, has a property `causal` that is False; the `lm` task refuses it.
 
     What it `sow`s in the collection `penalties` is added to the training loss, for the gradient's sake.
     """
