@@ -19,8 +19,8 @@ def _not_negative(value: Any) -> Any:
 
 Choice = Annotated[float | list[float] | None, AfterValidator(_not_negative)]
 
-LEARNING_RATES = {"rms": [3e-5, 1e-4, 3e-4], "sgd": [0.1, 0.3, 1.0]}
-DECAYS = {"rms": [0.0, 0.001, 0.01], "sgd": [0.0, 0.001, 0.01]}
+LEARNING_RATES = {"rms": [5e-5, 1e-4, 2e-4], "sgd": [0.1, 0.3, 1.0]}
+DECAYS = {"rms": [0.0, 0.003], "sgd": [0.0, 0.003]}
 
 
 class DynamicConfig(Config):
@@ -32,7 +32,7 @@ class DynamicConfig(Config):
         description="`rms`: each weight's gradient is divided by its root mean square over training text; `sgd`: it is "
         "taken as it is",
     )
-    segment: int = Field(20, ge=1, description="tokens that are predicted before the weights take a step")
+    segment: int = Field(70, ge=1, description="tokens that are predicted before the weights take a step")
     learning_rate: Choice = Field(
         None,
         description="the size of a step; of several values, or of a few sensible ones if left out, the `valid` split "

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import re
+from pathlib import Path
 
 import pytest
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/exchange-models.md"
 
 
 def test_without_a_file_the_model_is_the_answer(lmtool, tiny):
@@ -43,33 +47,28 @@ def test_a_format_that_the_model_has_not_is_a_usage_error(lmtool, tiny):
     assert not (lmtool.cwd / "lm").exists()
 
 
-def test_weights_and_the_scoring_function_of_a_network_agree_with_score(lmtool, tiny):
-    line = "The miller counted two grey geese ."
-    weights = lmtool("export", tiny / "lstm", "--to", "safetensors", "-o", "lm.safetensors")
-    scoring = lmtool("export", tiny / "lstm", "--to", "stablehlo", "-o", "lm.stablehlo")
-    scored = lmtool("score", tiny / "lstm", "--json", input=line + "\n")
-    alone = lmtool.python("-c", WITHOUT_LMTOOL, "lm.stablehlo", "lm.safetensors", line)
-
-    for done in (weights, scoring, scored, alone):
-        assert done.code == 0, done.stderr
-    assert (weights.stdout, scoring.stdout) == ("lm.safetensors\n", "lm.stablehlo\n")
-    assert float(alone.stdout) == pytest.approx(-scored.json["nats"], rel=1e-5)
+@pytest.fixture
+def programs(lmtool, tiny):
+    """What the page on exchanging models does with an exported network, where lmtool cannot be imported."""
+    for name in ("safetensors", "stablehlo"):
+        done = lmtool("export", tiny / "lstm", "--to", name, "-o", f"lm.{name}")
+        assert (done.code, done.stdout) == (0, f"lm.{name}\n"), done.stderr
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    blocked = "import sys\nsys.modules.update(dict.fromkeys(['lmtool', 'lmtool_lstm', 'flax']))\n"
+    return [blocked + block for block in blocks]
 
 
-WITHOUT_LMTOOL = """
-import sys
-sys.modules["lmtool"] = None  # importing it would fail
-import json, numpy as np
-from jax import export
-from safetensors import safe_open
-scoring = export.deserialize(open(sys.argv[1], "rb").read())
-with safe_open(sys.argv[2], "numpy") as file:
-    facts = file.metadata()
-tokens = json.loads(facts["tokens"])
-ids = np.array([[*map(tokens.index, sys.argv[3].split()), int(facts["eos_id"])]], np.int32)
-state = tuple(np.zeros((len(ids), *one.shape[1:]), one.dtype) for one in scoring.in_avals[1:])
-print(np.asarray(scoring.call(ids, state)[0]).sum())
-"""
+def test_networks_are_scored_and_computed_without_lmtool_as_the_page_says(lmtool, tiny, programs):
+    scoring, computing = programs
+    scored = lmtool("score", tiny / "lstm", "--json", "--tokens", input="The miller counted two grey geese .\n")
+    first = scored.json["token_scores"][0]
+
+    nats = lmtool.python("-c", scoring)
+    first_nats = lmtool.python("-c", f"{computing}\nprint(-log_probs[{first['id']}])")
+
+    assert (nats.code, first_nats.code) == (0, 0), nats.stderr + first_nats.stderr
+    assert float(nats.stdout) == pytest.approx(scored.json["nats"], rel=1e-5)
+    assert float(first_nats.stdout) == pytest.approx(first["nats"], rel=1e-5)
 
 
 def test_a_folder_that_is_not_there_is_named(lmtool, tiny):

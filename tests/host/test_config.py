@@ -168,7 +168,8 @@ def test_the_template_of_every_model_is_valid_as_it_stands(model, tmp_path):
     file = tmp_path / "new.toml"
     file.write_text(template(registry, {"model": model}))
 
-    needed = {"arpa": {"model.file": "lm.arpa"}, "mixture": {"model.runs": ["a", "b"]}}.get(model, {})
+    paths = {"arpa": {"model.file": "lm.arpa"}, "dynamic": {"model.run": "a"}, "mixture": {"model.runs": ["a", "b"]}}
+    needed = paths.get(model, {})
     assert load_config(file, registry, flags=needed) == load_config(
         None, registry, flags={"model.name": model} | needed
     )

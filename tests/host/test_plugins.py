@@ -287,7 +287,7 @@ def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
     done = lmtool("config", "schema")
 
     models = [schema["properties"]["name"]["const"] for schema in done.json["properties"]["model"]["oneOf"]]
-    assert models == ["arpa", "cnn", "lstm", "mixture", "ngram"]
+    assert models == ["arpa", "cnn", "dynamic", "gru", "lstm", "mixture", "ngram", "rnn"]
     (line,) = done.stderr.splitlines()
     assert line.startswith("warning: not in the schema: model 'good' of lmtool-good cannot be used: ")
 
