@@ -99,7 +99,6 @@ def train_in_turns(settings: dict[str, Any]) -> None:
 
 
 def multiply_in_turns(settings: dict[str, Any]) -> None:
-    keep_heap()  # as `lmtool train` does
     prepare_jax()
     import jax
     import jax.numpy as jnp
@@ -117,6 +116,7 @@ def multiply_in_turns(settings: dict[str, Any]) -> None:
 def main() -> None:
     settings = json.loads(sys.argv[1])
     os.environ["JAX_PLATFORMS"] = settings["device"]
+    keep_heap()  # as `lmtool train` does
     if settings["model"] == "peak":
         multiply_in_turns(settings)
     else:
