@@ -14,40 +14,46 @@ import jax
 import jax.numpy as jnp
 
 
-def matmul(x: jax.Array, kernel: jax.Array, dtype: Any = None) -> jax.Array:
+def matmul(x: jax.Array, kernel: jax.Array, dtype: Any = None, *, transpose: bool = False) -> jax.Array:
     """`x @ kernel` in x's type, added up in float32.
 
     Args:
         x: [..., I], float32 or bfloat16.
-        kernel: [I, O], float32; rounded to x's type.
+        kernel: [I, O], or [O, I] with `transpose`, float32; rounded to x's type.
         dtype: Of the result; x's type if left out.
+        transpose: Multiply by `kernel.T`, without making it.
 
     Returns:
         [..., O].
     """
     rows = x.reshape(-1, x.shape[-1])
-    product: jax.Array = _matmul(rows, kernel, jnp.dtype(dtype or x.dtype).name)
-    return product.reshape(*x.shape[:-1], kernel.shape[-1])
+    product: jax.Array = _matmul(rows, kernel, jnp.dtype(dtype or x.dtype).name, transpose)
+    return product.reshape(*x.shape[:-1], product.shape[-1])
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _matmul(x: jax.Array, kernel: jax.Array, dtype: str) -> jax.Array:
-    """[N, I] and [I, O] to [N, O]."""
-    return dot(x, kernel.astype(x.dtype)).astype(dtype)
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _matmul(x: jax.Array, kernel: jax.Array, dtype: str, transpose: bool) -> jax.Array:
+    """[N, I] and [I, O] (or [O, I]) to [N, O]."""
+    return dot(x, kernel.astype(x.dtype), transpose_b=transpose).astype(dtype)
 
 
-def _forward(x: jax.Array, kernel: jax.Array, dtype: str) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _matmul(x, kernel, dtype), (x, kernel)
+def _forward(
+    x: jax.Array, kernel: jax.Array, dtype: str, transpose: bool
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _matmul(x, kernel, dtype, transpose), (x, kernel)
 
 
-def _backward(dtype: str, residuals: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _backward(
+    dtype: str, transpose: bool, residuals: tuple[jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     x, kernel = residuals
     gradient = gradient.astype(x.dtype)
-    d_x = dot(gradient, kernel.astype(x.dtype), transpose_b=True).astype(x.dtype)
-    # A caller who passed a transposed kernel will transpose the gradient: XLA would fold that into a product that its CPU
-    # compiler does not know.
-    d_kernel: jax.Array = jax.lax.optimization_barrier(weight_gradient(x, gradient))  # type: ignore[no-untyped-call]
-    return d_x, d_kernel
+    d_x = dot(gradient, kernel.astype(x.dtype), transpose_b=not transpose).astype(x.dtype)
+    d_kernel = weight_gradient(gradient, x) if transpose else weight_gradient(x, gradient)
+    # A caller who passed a transposed kernel will transpose the gradient: XLA would fold that into a product that its
+    # CPU compiler does not know.
+    kept: jax.Array = jax.lax.optimization_barrier(d_kernel)  # type: ignore[no-untyped-call]
+    return d_x, kept
 
 
 _matmul.defvjp(_forward, _backward)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from lmtool.errors import ConfigError
 from lmtool.matmul import matmul
-from lmtool.tasks.output import LOGITS_AT_ONCE, chosen_log_probs, in_pieces, logits, scores, uniform, zeros
+from lmtool.tasks.output import LOGITS_AT_ONCE, chosen_log_probs, in_pieces, logits, uniform, zeros
 from lmtool.tasks.softmax import weighted_nll
 from lmtool.tasks.some_rows import log_probs_of_some, nll_of_some
 
@@ -166,7 +166,7 @@ class AdaptiveSoftmax:
         """
         for tail in self.tails:
             projection = weights.get(f"{self._prefix}projection_{tail.number}")
-            rows = h if projection is None else scores(h, projection).astype(h.dtype)
+            rows = h if projection is None else matmul(h, projection, transpose=True)
             yield tail, rows, weights[f"{self._prefix}embedding_{tail.number}"], weights[f"output_bias_{tail.number}"]
 
 

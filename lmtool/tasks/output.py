@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from lmtool.matmul import dot, weight_gradient
 from lmtool.tasks.softmax import weighted_nll
 
 if TYPE_CHECKING:
@@ -124,29 +123,6 @@ def logits(h: jax.Array, output_embedding: jax.Array, bias: jax.Array) -> jax.Ar
         return h @ output_embedding.T + bias[None]
 
 
-@jax.custom_vjp
-def scores(h: jax.Array, embedding: jax.Array) -> jax.Array:
-    """`h @ embedding.T` in h's type, [N, E] and float32 [V, E] to float32 [N, V]; in training.
-
-    As `lmtool.matmul.matmul`, for weights that lie the other way round.
-    """
-    return dot(h, embedding.astype(h.dtype), transpose_b=True)
-
-
-def _scores_forward(h: jax.Array, embedding: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return scores(h, embedding), (h, embedding)
-
-
-def _scores_backward(residuals: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    h, embedding = residuals
-    gradient = gradient.astype(h.dtype)
-    d_h = dot(gradient, embedding.astype(h.dtype)).astype(h.dtype)
-    return d_h, weight_gradient(gradient, h)
-
-
-scores.defvjp(_scores_forward, _scores_backward)
-
-
 def chosen_log_probs(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Log-probability of each target, in nats: [N, V] and [N] to [N]."""
     chosen = jnp.take_along_axis(logits, targets[:, None], axis=-1)[:, 0]
@@ -185,4 +161,4 @@ def uniform(bound: float) -> Initializer:
 
 zeros: Initializer = jax.nn.initializers.zeros
 
-__all__ = ["FullSoftmax", "OutputLayer", "chosen_log_probs", "in_pieces", "logits", "scores", "uniform", "zeros"]
+__all__ = ["FullSoftmax", "OutputLayer", "chosen_log_probs", "in_pieces", "logits", "uniform", "zeros"]

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lmtool.tasks.output import FullSoftmax, scores
+from lmtool.matmul import matmul
+from lmtool.tasks.output import FullSoftmax
 
 if TYPE_CHECKING:
     from lmtool.array_types import Key
@@ -45,7 +46,9 @@ class SampledSoftmax(FullSoftmax):
         # One gather for both, so that the gradient is scattered once.
         rows = embedding[jnp.concatenate([samples, targets])]
         of_targets = jnp.sum(h.astype(jnp.float32) * rows[samples.size :], axis=-1) + bias[targets]
-        of_samples = scores(h, rows[: samples.size]) + (bias[samples] - log_inclusion)[None]
+        of_samples = (
+            matmul(h, rows[: samples.size], jnp.float32, transpose=True) + (bias[samples] - log_inclusion)[None]
+        )
         of_samples = jnp.where(samples[None] == targets[:, None], NEVER, of_samples)
         normaliser = jnp.logaddexp(of_targets, jax.nn.logsumexp(of_samples, axis=-1))
         return jnp.sum((normaliser - of_targets) * importance)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
-    from lmtool.training.loop import Report
+    from lmtool.training.parts import Report
 
 VALIDATION_WINDOW = 128
 """Time steps that validation reads at once."""
@@ -141,7 +141,8 @@ def _take_steps(
     prepare_jax()
     from lmtool.training.agreement import Agreement
     from lmtool.training.checkpoint import Checkpoints
-    from lmtool.training.loop import Parts, TrainingLoop
+    from lmtool.training.loop import TrainingLoop
+    from lmtool.training.parts import Parts
     from lmtool.training.placement import Placement, choose_devices
     from lmtool.training.state import initial_state
 

@@ -8,94 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lmtool.errors import DataError, DivergedError, Interrupted
+from lmtool.errors import DivergedError, Interrupted
 from lmtool.evaluation import DamagedModelError
 from lmtool.training.averaging import observed
 from lmtool.training.clock import Clock
 from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
+from lmtool.training.parts import LoopState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
-    from lmtool.api import LanguageModel, Optimizer, Task, Tracker
+    from lmtool.api import LanguageModel
     from lmtool.config import TrainingConfig
-    from lmtool.run import Run
-    from lmtool.training.agreement import Agreement
-    from lmtool.training.checkpoint import Checkpoints
-    from lmtool.training.placement import Placement
-    from lmtool.training.processes import Processes
-
-    Validate = Callable[[LanguageModel, Callable[[float], None]], float]
+    from lmtool.training.parts import Parts, Validate
 
 
 MAX_UNREAD = 64
 """Dispatches whose metrics may wait to be fetched."""
-
-
-class Report(Protocol):
-    """Where progress is shown."""
-
-    def __call__(self, phase: str, fraction: float, **fields: str) -> None: ...
-
-
-@dataclass
-class LoopState:
-    """What the loop knows besides the arrays; saved with each checkpoint."""
-
-    step: int = 0
-    """Steps whose metrics have been read."""
-    validated_step: int = -1
-    best_value: float | None = None
-    """Lowest validation loss so far, nats per token."""
-    best_step: int | None = None
-    validations_without_gain: int = 0
-    elapsed: float = 0.0
-    """Seconds of training, over all restarts."""
-    losses: list[float] = field(default_factory=list)
-    """Of the steps since the last line in the log."""
-    num_targets: list[int] = field(default_factory=list)
-    log_size: int = 0
-    """Bytes of metrics.jsonl."""
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> LoopState:
-        """Raises DataError if an entry is missing."""
-        try:
-            return cls(**{one.name: values[one.name] for one in fields(cls)})
-        except KeyError as error:
-            raise DataError(f"the checkpoint's loop.json lacks {error}") from None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What the loop works with."""
-
-    task: Task
-    optimizer: Optimizer
-    step: Callable[[Any, Any], tuple[Any, Any]]
-    """Compiled: `(state, batch) -> (state, metrics)`; `several_steps` of it if a dispatch may have more than one."""
-    placement: Placement
-    """Where arrays lie."""
-    new_carry: Callable[[], Any]
-    """The carry at the start of an epoch."""
-    config: TrainingConfig
-    run: Run
-    checkpoints: Checkpoints
-    validate: Validate | None
-    """Model to nats per token on the validation split; None if there is no such split."""
-    trackers: list[Tracker]
-    report: Report
-    stop: Agreement
-    processes: Processes
 
 
 class TrainingLoop:
@@ -379,4 +317,4 @@ def _mean(losses: list[float], num_targets: list[int]) -> float:
     return sum(loss * count for loss, count in pairs) / max(1, sum(num_targets))
 
 
-__all__ = ["LoopState", "Parts", "Report", "TrainingLoop", "total_steps"]
+__all__ = ["TrainingLoop", "total_steps"]

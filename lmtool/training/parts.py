@@ -1,0 +1,82 @@
+"""What the training loop works with, and what it remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from lmtool.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lmtool.api import LanguageModel, Optimizer, Task, Tracker
+    from lmtool.config import TrainingConfig
+    from lmtool.run import Run
+    from lmtool.training.agreement import Agreement
+    from lmtool.training.checkpoint import Checkpoints
+    from lmtool.training.placement import Placement
+    from lmtool.training.processes import Processes
+
+Validate: TypeAlias = "Callable[[LanguageModel, Callable[[float], None]], float]"
+"""Model and where progress is told, to nats per token on the validation split."""
+
+
+class Report(Protocol):
+    """Where progress is shown."""
+
+    def __call__(self, phase: str, fraction: float, **fields: str) -> None: ...
+
+
+@dataclass
+class LoopState:
+    """What the loop knows besides the arrays; saved with each checkpoint."""
+
+    step: int = 0
+    """Steps whose metrics have been read."""
+    validated_step: int = -1
+    best_value: float | None = None
+    """Lowest validation loss so far, nats per token."""
+    best_step: int | None = None
+    validations_without_gain: int = 0
+    elapsed: float = 0.0
+    """Seconds of training, over all restarts."""
+    losses: list[float] = field(default_factory=list)
+    """Of the steps since the last line in the log."""
+    num_targets: list[int] = field(default_factory=list)
+    log_size: int = 0
+    """Bytes of metrics.jsonl."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LoopState:
+        """Raises DataError if an entry is missing."""
+        try:
+            return cls(**{one.name: values[one.name] for one in fields(cls)})
+        except KeyError as error:
+            raise DataError(f"the checkpoint's loop.json lacks {error}") from None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with."""
+
+    task: Task
+    optimizer: Optimizer
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    """Compiled: `(state, batch) -> (state, metrics)`; `several_steps` of it if a dispatch may have more than one."""
+    placement: Placement
+    """Where arrays lie."""
+    new_carry: Callable[[], Any]
+    """The carry at the start of an epoch."""
+    config: TrainingConfig
+    run: Run
+    checkpoints: Checkpoints
+    validate: Validate | None
+    """Model to nats per token on the validation split; None if there is no such split."""
+    trackers: list[Tracker]
+    report: Report
+    stop: Agreement
+    processes: Processes
+
+
+__all__ = ["LoopState", "Parts", "Report", "Validate"]
