@@ -40,11 +40,13 @@ def join_processes(options: DeviceOptions) -> tuple[int, int]:
     """Find the other processes of a training, before JAX is used in any other way: index of this one, and their number.
 
     Raises:
-        UsageError: if there is no cluster that JAX knows, or process 0 does not answer.
+        UsageError: if there is no cluster that JAX knows, process 0 does not answer, or JAX cannot be started.
     """
     config = _silent_config()
     import jax
 
+    if options.devices is not None:
+        make_cpu_devices(options.devices)  # before JAX is asked who this process is, which starts it
     if config.jax_cpu_collectives_implementation in (None, "none"):
         config.update("jax_cpu_collectives_implementation", "gloo")
     try:
@@ -54,6 +56,7 @@ def join_processes(options: DeviceOptions) -> tuple[int, int]:
             f"the processes of this training do not find each other: {str(error).partition(chr(10))[0]}",
             hint="`--coordinator HOST:PORT --num-processes N --process-id I` names them where no cluster does",
         ) from None
+    prepare_jax()
     return jax.process_index(), jax.process_count()
 
 

@@ -66,6 +66,32 @@ print(seen.count("cache_hits"), seen.count("cache_misses"))
     assert second == ["1", "0"]
 
 
+JOIN = """
+import socket
+from lmtool.devices import DeviceOptions
+from lmtool.errors import UsageError
+from lmtool.jax_setup import join_processes
+with socket.socket() as free:
+    free.bind(("localhost", 0))
+    address = f"localhost:{free.getsockname()[1]}"
+try:
+    print(join_processes(DeviceOptions(devices=3, coordinator=address, num_processes=1, process_id=0)))
+except UsageError as error:
+    print(error.message)
+import jax
+"""
+
+
+def test_each_of_several_processes_may_part_its_cpu_into_devices():
+    done = python(JOIN + "print(jax.local_device_count())", JAX_PLATFORMS="cpu", XLA_FLAGS="")
+
+    assert done.stdout.splitlines() == ["(0, 1)", "3"]
+
+
+def test_a_platform_that_is_not_there_is_a_usage_error_of_several_processes_too():
+    assert python(JOIN, JAX_PLATFORMS="nosuch").stdout.startswith("JAX cannot be started: ")
+
+
 @pytest.mark.parametrize("given", ["/nowhere", ""])  # nothing: no cache at all
 def test_a_cache_that_the_user_has_chosen_is_kept(given, tmp_path):
     code = """
