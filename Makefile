@@ -30,7 +30,7 @@ demo: venv
 	@echo "the runs lie in $(DEMO)/ngram and $(DEMO)/lstm"
 
 test: venv lint
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: venv
 	$(BIN)/ruff check .

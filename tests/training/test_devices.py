@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+# The runs that these tests look at are made once: by one worker.
+pytestmark = pytest.mark.xdist_group("devices")
+
 PROGRAM = Path(__file__).with_name("device_runs.py")
 TIMEOUT = 900
 """Seconds; for a machine with much else to do."""
