@@ -78,7 +78,8 @@ def train(
         )
     with processes.together(), contextlib.ExitStack() as held:
         run = processes.in_turn(
-            lambda: _open_or_create(config, dataset, path, registry, force=force), lambda: Run.open(path, registry)
+            lambda: _open_or_create(config, dataset, path, registry, force=force),
+            lambda: _open(config, dataset, path, registry),
         )
         if processes.first(lambda: run.is_finished or held.enter_context(run.locked()).is_finished):
             return run
@@ -96,10 +97,14 @@ def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: R
     if not is_imported(config):
         dataset.split("train")
     if not force and (path / RECORD).is_file():
-        run = Run.open(path, registry)
-        run.check_unchanged(config, dataset)
-        return run
+        return _open(config, dataset, path, registry)
     return Run.create(path, config, dataset, registry, force=force)
+
+
+def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -> Run:
+    run = Run.open(path, registry)
+    run.check_unchanged(config, dataset)
+    return run
 
 
 def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:

@@ -138,7 +138,8 @@ class TrainingLoop:
     def _diverged(self, what: str) -> DivergedError:
         steps = self.parts.checkpoints.steps()
         kept = f"the checkpoint of step {steps[-1]} is kept; " if steps else ""
-        return DivergedError(what, hint=f"{kept}try a lower optimizer.learning_rate or training.max_grad_norm")
+        hint = f"{kept}try a lower optimizer.learning_rate or training.max_grad_norm"
+        return self.parts.processes.of_all(DivergedError(what, hint))
 
     def _show(self) -> None:
         if not self.clock.is_time_to_show():
@@ -288,10 +289,8 @@ class TrainingLoop:
         if self.parts.stop.signal_name:
             self._save()
             where = f"at step {self.loop.step} of {self.total_steps}"
-            raise Interrupted(
-                f"stopped by {self.parts.stop.signal_name} {where}; everything is saved",
-                hint="run the same command to go on",
-            )
+            what = f"stopped by {self.parts.stop.signal_name} {where}; everything is saved"
+            raise self.parts.processes.of_all(Interrupted(what, hint="run the same command to go on"))
 
     def _finish(self) -> None:
         self._read()

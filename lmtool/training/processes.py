@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lmtool import errors
-from lmtool.errors import DivergedError, ExitCode, Interrupted, LmtoolError
+from lmtool.errors import ExitCode, LmtoolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from lmtool.devices import DeviceOptions
 
 Result = TypeVar("Result")
+Error = TypeVar("Error", bound=LmtoolError)
 
-PATIENCE = 7 * 24 * 3600 * 1000
-"""Milliseconds to wait for process 0: a validation or a tokenization may take long. If it dies, waiting ends."""
+ASK_AGAIN = 2000
+"""Milliseconds after which one that waits looks whether it was sent a signal. How long it waits in all has no limit:
+a validation or a tokenization may take long. If a process dies, JAX ends the waiting."""
 
 
 class Processes:
@@ -69,10 +71,20 @@ class Processes:
         return self._do(work) if self.is_first else self._hear()
 
     def in_turn(self, work: Callable[[], Result], then: Callable[[], Result] | None = None) -> Result:
-        """Process 0 does something, and when it is done the others do it, too, or `then`, which finds what it made."""
+        """Process 0 does something, then the others do it, too, or `then`, which finds what it made.
+
+        Nobody goes on before all have done it: to read a text may take longer than collectives wait.
+
+        Raises:
+            LmtoolError: in all processes, if it fails in one.
+        """
         made: list[Result] = []
         self.first(lambda: made.append(work()))
-        return made[0] if made else (then or work)()
+        if not self.is_first:
+            made.append(self._do(then or work, told=False))
+        if self.count > 1:
+            self.first(self._hear_others)
+        return made[0]
 
     def of_first(self, tree: Any) -> Any:
         """A pytree of arrays, to the bit as process 0 has it; the others' must have the same shapes and types."""
@@ -90,30 +102,46 @@ class Processes:
 
         return jax.tree.map(send, tree)
 
-    def _do(self, work: Callable[[], Any]) -> Any:
+    def of_all(self, known: Error) -> Error:
+        """An error that comes of figures and flags that are the same everywhere, so that every process raises it."""
+        self._known = known
+        return known
+
+    def _do(self, work: Callable[[], Result], *, told: bool = True) -> Result:
+        """Do something, and tell the others how it went: the result to all, or to process 0 only that there is one."""
         try:
             value = work()
-        except LmtoolError as error:
-            self._known = error
-            self._say({"error": type(error).__name__, "message": error.message, "hint": error.hint})
-            raise
         except Exception as error:
-            self._say({"error": "LmtoolError", "message": f"process 0 failed: {type(error).__name__}", "hint": None})
+            self._known = error
+            self._say(_described(error, self.index))
             raise
-        self._say({"value": value})
+        self._say({"value": value if told else None})
         return value
 
     def _say(self, message: dict[str, Any]) -> None:
-        self._messages += 1
-        _service().key_value_set(f"lmtool/{self._messages}", json.dumps(message))
+        if self.is_first:
+            self._messages += 1
+        _service().key_value_set(self._key(self.index), json.dumps(message))
 
     def _hear(self) -> Any:
+        """What process 0 says next."""
         self._messages += 1
-        message = json.loads(_service().blocking_key_value_get(f"lmtool/{self._messages}", PATIENCE))
+        return self._heard(0)
+
+    def _hear_others(self) -> None:
+        """What each says of its turn, after what process 0 said last."""
+        for index in range(1, self.count):
+            self._heard(index)
+
+    def _heard(self, index: int) -> Any:
+        message = json.loads(_wait_for(self._key(index)))
         if "error" not in message:
             return message["value"]
         self._known = getattr(errors, message["error"])(message["message"], message["hint"])
         raise self._known
+
+    def _key(self, index: int) -> str:
+        return f"lmtool/{self._messages}/{index}"
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -129,10 +157,10 @@ class Processes:
             with _nothing_to_stdout():
                 yield
         except BaseException as error:
-            # The first two come of figures and flags that are the same everywhere.
-            if not isinstance(error, (Interrupted, DivergedError)) and error is not self._known:
-                _leave_at_once(error)
-            if _is_of_device(error):
+            if error is self._known:
+                raise
+            _leave_at_once(error)
+            if _is_of_lost_process(error):
                 raise LmtoolError(
                     f"process {self.index} has lost another: {str(error).partition(chr(10))[0]}",
                     hint="the other's own error says why; run the same command again in all processes to go on",
@@ -160,10 +188,31 @@ def _service() -> Any:
     return distributed.global_state.client
 
 
-def _is_of_device(error: BaseException) -> bool:
+def _wait_for(key: str) -> str:
     from jax.errors import JaxRuntimeError
 
-    return isinstance(error, JaxRuntimeError)
+    while True:
+        try:
+            return str(_service().blocking_key_value_get(key, ASK_AGAIN))
+        except JaxRuntimeError as error:
+            if not str(error).startswith("DEADLINE_EXCEEDED"):
+                raise
+
+
+def _described(error: Exception, index: int) -> dict[str, Any]:
+    """For the other processes: a plugin's own kind of `LmtoolError` as the kind of ours that it is one of."""
+    if not isinstance(error, LmtoolError):
+        return {"error": "LmtoolError", "message": f"process {index} failed: {type(error).__name__}", "hint": None}
+    kinds = [one.__name__ for one in type(error).__mro__]
+    kind = next(name for name in kinds if hasattr(errors, name))
+    return {"error": kind, "message": error.message, "hint": error.hint}
+
+
+def _is_of_lost_process(error: BaseException) -> bool:
+    """Whether what was computed together could not be; too little memory is this process's own trouble."""
+    from jax.errors import JaxRuntimeError
+
+    return isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error)
 
 
 def _leave_at_once(error: BaseException) -> None:
