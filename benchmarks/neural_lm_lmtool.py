@@ -93,9 +93,10 @@ def train_in_turns(settings: dict[str, Any]) -> None:
     registry = Registry(third_party=False)
     config = load_config(None, registry, flags=flags(settings), overrides=settings["set"])
     dataset = prepare(config.data, config.tokenizer, registry, lambda phase, fraction: None)
-    turns = Turns(getattr(config.training, "steps_per_dispatch", 1))
-    with tempfile.TemporaryDirectory() as folder:
-        train(config, dataset, Path(folder) / "run", registry, stop=turns)
+    turns = Turns(config.training.steps_per_dispatch)
+    # Beside the dataset, which whoever started this removes: it ends between two steps, without cleaning up.
+    folder = tempfile.mkdtemp(dir=Path(settings["dataset"]).parent)
+    train(config, dataset, Path(folder) / "run", registry, stop=turns)
 
 
 def multiply_in_turns(settings: dict[str, Any]) -> None:
