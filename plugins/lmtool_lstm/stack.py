@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import flax.linen as nn
@@ -112,9 +113,9 @@ class Stack(nn.Module):
         """
         kernel = self.param(f"{name}_input_kernel", uniform(size), (x.shape[-1], gates * size))
         offset = self.param(f"{name}_bias", bias, (gates * size,))
-        projected: jax.Array = by_batch(matmul, axes=(1, None), out_axes=1)(x, kernel)
-        projected += offset.astype(x.dtype)[None, None]
-        return projected
+        product: jax.Array = by_batch(partial(matmul, dtype=jnp.float32), axes=(1, None), out_axes=1)(x, kernel)
+        # Added in float32: the bias's gradient is a sum over all rows, of which bfloat16 would lose most.
+        return (product + offset[None, None]).astype(x.dtype)
 
     def recurrent_kernel(self, name: str, rows: int, size: int, gates: int, *, train: bool) -> jax.Array:
         """[rows, gates * size]; in training thinned out, by one mask for the window."""

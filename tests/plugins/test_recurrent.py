@@ -168,6 +168,19 @@ def test_bfloat16_inputs_give_bfloat16_outputs_and_float32_carry_and_gradients(n
         assert np.linalg.norm(mine - theirs) < 0.03 * np.linalg.norm(theirs)  # 8 bits: 0.4% a rounding
 
 
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_bfloat16_adds_up_the_gradient_of_biases_in_float32(name):
+    # A sum in bfloat16 no longer grows once it is 256 times what is added; here 4096 rows are.
+    backbone, x = CELLS[name], np.ones((64, 64, EMBEDDING), np.float32)
+    params, carry = initialised(backbone, x), backbone.initial_carry(64, EMBEDDING)
+
+    def bias_gradient(x):
+        grads = jax.grad(lambda p: jnp.sum(backbone.apply(p, x, None, carry, train=False)[0].astype(jnp.float32)))
+        return jax.jit(grads)(params)["params"]["layer_0_bias"]
+
+    np.testing.assert_allclose(bias_gradient(jnp.asarray(x, jnp.bfloat16)), bias_gradient(x), rtol=0.03, atol=3.0)
+
+
 def test_gru_reset_gate_comes_after_the_product():
     gru, x = CELLS["gru"], arrays()
     params, (h0,) = initialised(gru, x), a_carry(gru)[0]
