@@ -121,7 +121,7 @@ class GatedConvolution(nn.Module):
 
 
 class InputProjection(nn.Module):
-    """[B, T, E] to [B, T, features], in x's type; its parameters are those of `nn.Dense`."""
+    """[B, T, E], multiplied in its type, to float32 [B, T, features]; its parameters are those of `nn.Dense`."""
 
     features: int
 

@@ -95,11 +95,12 @@ def gradients_by_matmul(
 def _input_gradient(kernel: jax.Array, gradient: jax.Array, rows: jax.Array, dilation: int) -> jax.Array:
     """Each output's gradient goes to the k inputs that it was made of."""
     size, inputs, outputs = kernel.shape
-    transposed = kernel.reshape(size * inputs, outputs).T
+    flat = kernel.reshape(size * inputs, outputs)
+    transposed = flat.T
     if kernel.dtype != jnp.float32:
         # XLA multiplies bfloat16 on CPU twice as fast by a factor transposed in memory. Putting parts together is what
         # it cannot read as a transposition and leave to the product.
-        transposed = _concatenate([part.T for part in kernel.reshape(2, -1, outputs)], axis=-1)
+        transposed = _concatenate([part.T for part in jnp.split(flat, [size * inputs // 2])], axis=-1)
     columns = dot(rows, transposed).reshape(*gradient.shape[:2], size, inputs)
     around = [(k * dilation, (size - 1 - k) * dilation, 0) for k in range(size)]
     shifted = (jax.lax.pad(columns[:, :, k], jnp.float32(0), [(0, 0, 0), around[k], (0, 0, 0)]) for k in range(size))

@@ -73,10 +73,10 @@ def test_gated_convolution_and_its_gradients_are_those_of_its_definition(size, d
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(("size", "dilation"), [(1, 1), (4, 1), (3, 2)])
-def test_a_convolution_by_matmul_is_that_of_xla(size, dilation, dtype):
-    x = normal(B, T + (size - 1) * dilation, C).astype(dtype)
-    kernel, gradient = normal(size, C, 6, seed=1).astype(dtype), normal(B, T, 6, seed=2).astype(dtype)
+@pytest.mark.parametrize(("size", "dilation", "inputs"), [(1, 1, C), (4, 1, C), (3, 2, C), (3, 1, 5), (1, 1, 1)])
+def test_a_convolution_by_matmul_is_that_of_xla(size, dilation, inputs, dtype):
+    x = normal(B, T + (size - 1) * dilation, inputs).astype(dtype)
+    kernel, gradient = normal(size, inputs, 6, seed=1).astype(dtype), normal(B, T, 6, seed=2).astype(dtype)
 
     @jax.jit
     def both(convolve, differentiate):
