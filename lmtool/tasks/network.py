@@ -46,7 +46,8 @@ class LanguageModelNetwork(nn.Module):
 
     def init_params(self, key: Key) -> Any:
         """Fresh parameters: a pure function of the key."""
-        return self.init(key, jnp.zeros((1, 1), jnp.int32), None, self.initial_carry(1), train=False)
+        made = self.init(key, jnp.zeros((1, 1), jnp.int32), None, self.initial_carry(1), train=False)
+        return {"params": made["params"]}  # without what a backbone sows at each call
 
     def setup(self) -> None:
         wanted = self.output.parameters()

@@ -67,6 +67,18 @@ def test_penalties_change_the_gradient_and_not_the_reported_loss():
     assert (with_both[2:] == 0).all()  # padding
 
 
+class Penalised(Echo):
+    """Sows at each call, the one that makes its parameters included."""
+
+    def __call__(self, x, mask, carry, *, train):
+        self.sow("penalties", "size", jnp.sum(x))
+        return super().__call__(x, mask, carry, train=train)
+
+
+def test_a_penalty_sown_without_training_is_no_parameter():
+    assert make_task(Penalised(1)).init(KEY).keys() == {"params"}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_activations_are_penalised_after_dropout_and_their_changes_before(seed):
     key = jax.random.key(seed)
