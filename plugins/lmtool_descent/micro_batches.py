@@ -15,7 +15,8 @@ def in_parts(gradient: Callable[..., Any], count: int) -> Callable[..., Any]:
     """The value and gradient of a whole batch, from `count` parts of its rows.
 
     A part's mean loss, and its gradient, have the weight of the part's number of targets: so the result is that of the
-    whole batch to rounding, but for what the loss draws at random.
+    whole batch to rounding, but for what the loss draws at random and for means over other things than targets (TAR's
+    over pairs of them, where there is padding).
 
     Args:
         gradient: `(params, carry, batch, key) -> ((mean loss, (carry, number of targets)), gradients)`.

@@ -115,7 +115,8 @@ class Stack(nn.Module):
         offset = self.param(f"{name}_bias", bias, (gates * size,))
         product: jax.Array = by_batch(partial(matmul, dtype=jnp.float32), axes=(1, None), out_axes=1)(x, kernel)
         # Added in float32: the bias's gradient is a sum over all rows, of which bfloat16 would lose most.
-        return (product + offset[None, None]).astype(x.dtype)
+        projected: jax.Array = (product + offset[None, None]).astype(x.dtype)
+        return projected
 
     def recurrent_kernel(self, name: str, rows: int, size: int, gates: int, *, train: bool) -> jax.Array:
         """[rows, gates * size]; in training thinned out, by one mask for the window."""
