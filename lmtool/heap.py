@@ -13,7 +13,7 @@ import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 """Parameters of `mallopt`, from the GNU C library's malloc.h."""
-_MMAP_MAX_DEFAULT = 65536
+_MMAP_MAX_DEFAULT, _TRIM_THRESHOLD_DEFAULT = 65536, 128 << 10
 _HUGE_PAGE = 2 << 20
 _ADVISE_HUGE_PAGES = 14
 """`MADV_HUGEPAGE` of Linux."""
@@ -26,7 +26,7 @@ def keep_heap(size: int = 4 << 30) -> bool:
     programs that do nothing but train; call it before the libraries that start threads.
 
     Returns:
-        False where it is not possible: another C library or system, or a limit on address space. Nothing is lost then.
+        False where it is not possible: another C library or system, or a limit on address space.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt"):
@@ -40,6 +40,7 @@ def keep_heap(size: int = 4 << 30) -> bool:
     start = library.malloc(size)
     if not start:
         library.mallopt(_MMAP_MAX, _MMAP_MAX_DEFAULT)
+        library.mallopt(_TRIM_THRESHOLD, _TRIM_THRESHOLD_DEFAULT)
         return False
     first = -(-start // _HUGE_PAGE) * _HUGE_PAGE
     advised = library.madvise(first, (start + size - first) // _HUGE_PAGE * _HUGE_PAGE, _ADVISE_HUGE_PAGES)
@@ -47,4 +48,10 @@ def keep_heap(size: int = 4 << 30) -> bool:
     return bool(advised == 0)
 
 
-__all__ = ["keep_heap"]
+def give_back() -> None:
+    """Hand free memory to the operating system, once: what compiling took, before the first step is kept."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(ctypes.c_size_t(0))
+
+
+__all__ = ["give_back", "keep_heap"]

@@ -18,6 +18,7 @@ import numpy as np
 
 from lmtool.errors import DivergedError, Interrupted
 from lmtool.evaluation import DamagedModelError
+from lmtool.heap import give_back
 from lmtool.training.averaging import observed
 from lmtool.training.clock import Clock
 from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
@@ -94,10 +95,13 @@ class TrainingLoop:
         """Start steps, then wait for those before them, not for these."""
         if dispatch.first % self.parts.task.steps_per_epoch == 0:
             self.state = self.state._replace(carry=self.parts.new_carry())
-        if not self.clock.compiled:
+        is_first = not self.clock.compiled
+        if is_first:
             self.parts.report("compiling", self._fraction())
         with self.clock.compiling(), self.parts.placement.ambient():
             self.state, metrics = self.parts.step(self.state, batch)
+        if is_first:
+            give_back()
         self.parts.stop.exchange()
         self._pending.append((dispatch.num_steps, metrics))
         # All processes read at the same step, so that a loss that is not finite ends them at the same step.
