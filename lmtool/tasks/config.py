@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from lmtool.config import Config
 
@@ -34,6 +34,14 @@ class LMConfig(Config):
         0.0, ge=0, description="weight of the mean square of its change from step to step, before dropout (TAR)"
     )
     shift: bool = Field(True, description="cut the text into streams at another place each epoch")
+
+    @model_validator(mode="after")
+    def _check_softmax(self) -> LMConfig:
+        for softmax, names in {"adaptive": ("cutoffs", "tail_division"), "sampled": ("num_samples",)}.items():
+            for name in names:
+                if self.softmax != softmax and getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f'{name} has no use with softmax = "{self.softmax}", only with "{softmax}"')
+        return self
 
 
 __all__ = ["LMConfig"]

@@ -195,3 +195,15 @@ def test_the_commands_new_check_show_and_schema(lmtool, tmp_path):
     wrong = lmtool("config", "check", "run.toml", "--set", "model.ordr=3")
     assert (wrong.code, wrong.stdout) == (2, "")
     assert wrong.stderr.splitlines()[0] == ("error: --set model.ordr=3: unknown key model.ordr (did you mean 'order'?)")
+
+
+@pytest.mark.parametrize(
+    ("setting", "softmax"),
+    [("cutoffs=[9]", "adaptive"), ("tail_division=2.0", "adaptive"), ("num_samples=9", "sampled")],
+)
+def test_a_setting_of_another_softmax_is_refused(setting, softmax):
+    overrides = ["model.name=lstm", f"task.{setting}"]
+
+    with pytest.raises(ConfigError, match=f'has no use with softmax = "full", only with "{softmax}"'):
+        load_config(None, registry, overrides=overrides)
+    assert load_config(None, registry, overrides=[*overrides, f"task.softmax={softmax}"]).task.name == "lm"
