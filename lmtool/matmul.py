@@ -73,8 +73,9 @@ def dot(a: jax.Array, b: jax.Array, *, transpose_b: bool = False) -> jax.Array:
 
 
 def weight_gradient(x: jax.Array, gradient: jax.Array) -> jax.Array:
-    """The gradient [I, O] of a kernel, float32, from its inputs [N, I] and its outputs' gradient [N, O]."""
-    return dot(transposed(x), gradient)
+    """The gradient [I, O] of a kernel, float32, from its inputs [..., I] and its outputs' gradient [..., O]."""
+    rows, d_rows = (array.reshape(-1, array.shape[-1]) for array in (x, gradient))
+    return dot(transposed(rows), d_rows)
 
 
 def transposed(x: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.matmul import dot, weight_gradient
+from lmtool.tasks.output import chosen_log_probs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +86,7 @@ def log_probs_of_some(
 
     def write(start: jax.Array, out: Arrays) -> Arrays:
         logits = dot(rows.piece(hs, start), embedding.astype(h.dtype), transpose_b=True) + bias[None]
-        target = rows.piece(wanted, start)
-        chosen = jnp.take_along_axis(logits, target[:, None], axis=-1)[:, 0] - jax.nn.logsumexp(logits, axis=-1)
+        chosen = chosen_log_probs(logits, rows.piece(wanted, start))
         return (jax.lax.dynamic_update_slice_in_dim(out[0], chosen, start, 0),)
 
     (found,) = rows.loop(write, (jnp.zeros(rows.total, jnp.float32),))

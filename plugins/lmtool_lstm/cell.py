@@ -95,13 +95,8 @@ def _backward(residuals: tuple[jax.Array, ...], gradients: States) -> tuple[jax.
     d_hs, d_cs = gradients
     start = (jnp.zeros_like(c), jnp.zeros_like(h))
     (dc, dh), d_gates = jax.lax.scan(step, start, (d_hs, d_cs, cs, cs_before, activations), reverse=True)
-    d_kernel = weight_gradient(_rows(hs_before).astype(dtype), _rows(d_gates))
+    d_kernel = weight_gradient(hs_before.astype(dtype), d_gates)
     return d_gates, d_kernel, dc, dh
-
-
-def _rows(x: jax.Array) -> jax.Array:
-    """[T, B, H] to [T * B, H]."""
-    return x.reshape(-1, x.shape[-1])
 
 
 unroll.defvjp(_forward, _backward)

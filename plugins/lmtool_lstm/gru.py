@@ -101,14 +101,9 @@ def _backward(residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Ar
 
     dh, (d_products, d_n) = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, hs_before, activations), reverse=True)
     d_projected = d_products.at[:, :, 2 * size :].set(d_n)
-    d_kernel = weight_gradient(_rows(hs_before).astype(dtype), _rows(d_products))
+    d_kernel = weight_gradient(hs_before.astype(dtype), d_products)
     d_bias = jnp.sum(d_products[:, :, 2 * size :], axis=(0, 1), dtype=jnp.float32)
     return d_projected, d_kernel, d_bias, dh
-
-
-def _rows(x: jax.Array) -> jax.Array:
-    """[T, B, H] to [T * B, H]."""
-    return x.reshape(-1, x.shape[-1])
 
 
 unroll.defvjp(_forward, _backward)

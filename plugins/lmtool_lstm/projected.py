@@ -87,13 +87,8 @@ def _backward(residuals: tuple[jax.Array, ...], gradients: States) -> tuple[jax.
     start = (jnp.zeros_like(c), jnp.zeros_like(h))
     (dc, dh), (d_gates, d_hs, ms) = jax.lax.scan(step, start, (*gradients, cs, cs_before, activations), reverse=True)
     hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(narrow)
-    d_recurrent = weight_gradient(_rows(hs_before), _rows(d_gates))
-    return d_gates, d_recurrent, weight_gradient(_rows(ms), _rows(d_hs)), dc, dh
-
-
-def _rows(x: jax.Array) -> jax.Array:
-    """[T, B, H] to [T * B, H]."""
-    return x.reshape(-1, x.shape[-1])
+    d_recurrent = weight_gradient(hs_before, d_gates)
+    return d_gates, d_recurrent, weight_gradient(ms, d_hs), dc, dh
 
 
 unroll.defvjp(_forward, _backward)

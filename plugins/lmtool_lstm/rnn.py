@@ -74,7 +74,7 @@ def _forward(
 
 def _backward(activation: str, residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Array, ...]:
     kernel, h, hs, nothing = residuals  # the last for its type
-    size, dtype = h.shape[-1], nothing.dtype
+    dtype = nothing.dtype
     slopes = 1 - hs**2 if activation == "tanh" else (hs > 0).astype(jnp.float32)
 
     def step(dh: jax.Array, at_t: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -84,7 +84,7 @@ def _backward(activation: str, residuals: tuple[jax.Array, ...], d_hs: jax.Array
 
     dh, d_sums = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, slopes), reverse=True)
     hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(dtype)
-    return d_sums, weight_gradient(hs_before.reshape(-1, size), d_sums.reshape(-1, size)), dh
+    return d_sums, weight_gradient(hs_before, d_sums), dh
 
 
 unroll.defvjp(_forward, _backward)
