@@ -59,5 +59,10 @@ def lmtool_register_trackers() -> Iterable[Component]:  # type: ignore[empty-bod
 
 
 @hookspec
+def lmtool_register_augmentations() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Changes to training documents that leave their class. The target follows `lmtool.api.Augmentation`."""
+
+
+@hookspec
 def lmtool_register_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
     """Sub-commands of `lmtool`. The target is a `typer.Typer` application."""

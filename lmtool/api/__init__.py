@@ -5,11 +5,12 @@ plugin of a kind must do is checked by `lmtool.testing`.
 
     descriptors   what hooks yield               learning     tasks, optimizers, the compiled step
     text          readers, tokenizers            evaluation   predictions, evaluators, trackers
-    models        trained models, backbones
+    models        trained models, backbones      classes      documents, classifiers, augmentations
 """
 
 from __future__ import annotations
 
+from lmtool.api.classes import Augmentation, Classifier, ClassPredictions, Document, FittedClassifier
 from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
 from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
 from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task
@@ -28,11 +29,16 @@ __all__ = [
     "API_VERSION",
     "KINDS",
     "AdaptableModel",
+    "Augmentation",
     "Backbone",
+    "ClassPredictions",
+    "Classifier",
     "CommandSpec",
     "Component",
+    "Document",
     "Evaluator",
     "ExportableModel",
+    "FittedClassifier",
     "FittedModel",
     "HiddenStateModel",
     "ImportedModel",

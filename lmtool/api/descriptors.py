@@ -8,7 +8,7 @@ from dataclasses import dataclass
 API_VERSION = 1
 """The version of the protocols of this package; a component made for another is not loaded."""
 
-KINDS = ("reader", "tokenizer", "model", "task", "optimizer", "step", "evaluator", "tracker")
+KINDS = ("reader", "tokenizer", "model", "task", "optimizer", "step", "evaluator", "tracker", "augmentation")
 """Kinds of components, each with its hook `lmtool_register_<kind>s`."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -32,7 +32,11 @@ class Component:
     config: str | None = None
     """`"package.module:Class"`, a subclass of `lmtool.config.Config` in a module that imports nothing heavy."""
     capabilities: frozenset[str] = frozenset()
-    """What the target can do. Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`."""
+    """What the target can do.
+
+    Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`; `classifier` if what is fitted is a `Classifier`.
+    Tasks: `classes` if their models are classifiers, language models otherwise. Readers: the suffixes that they read.
+    """
     api: int = API_VERSION
     """The version of the kind's protocol that the target follows."""
     version: int = 1

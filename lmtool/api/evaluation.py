@@ -56,12 +56,16 @@ class Evaluator(Protocol):
     Made by `target(config)`.
     """
 
-    takes: Literal["tokens"]
-    """The kind of predictions that it asks for."""
+    takes: Literal["tokens", "classes"]
+    """The kind of predictions that it asks for: `TokenPredictions`, or `ClassPredictions` of a classifier.
+
+    One that takes classes may also have `details(state)`: what is no single number, as JSON values: a table a class,
+    the confusion matrix.
+    """
 
     def init(self) -> Any: ...
 
-    def update(self, state: Any, predictions: TokenPredictions) -> Any: ...
+    def update(self, state: Any, predictions: Any) -> Any: ...
 
     def compute(self, state: Any) -> dict[str, Metric]: ...
 

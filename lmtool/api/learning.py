@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 class Task(Protocol):
-    """What is learned. Made by `target(config, dataset=…, backbone=…, training=…)`; see `lmtool.tasks`."""
+    """What is learned. Made by `target(config, dataset=…, backbone=…, training=…)`; see `lmtool.tasks`.
+
+    With the capability `classes`, `predictor` and `load` give a `Classifier` in the place of a `LanguageModel`. A task
+    may also have `param_depths(params)`, a pytree like `params` of whole numbers: 0 for what lies nearest to the input,
+    most for the head. It is what layer-wise learning rates and unfreezing go by.
+    """
 
     num_data: int
     """Training targets in one epoch."""
