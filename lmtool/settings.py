@@ -39,6 +39,18 @@ class TrainingConfig(Config):
     max_grad_norm: float | None = Field(0.25, gt=0, description="scale gradients down to this global norm")
     micro_batches: int = Field(1, ge=1, description="parts of a batch, processed one by one to save memory; divides B")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="d of a moving average of weights, to be shipped")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below, the head's being 1"
+    )
+    unfreeze_every: int | None = Field(
+        None,
+        ge=1,
+        description="epochs until the next layer below is trained, too, from the head; all at once if left out",
+    )
+    freeze: list[str] = Field([], description="parameters that stay as they are: embedding, backbone.layer_0, …")
+    augment: list[str | dict[str, Any]] = Field(
+        [], description="changes to each training document, anew each epoch, one after the other"
+    )
     eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
     log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")

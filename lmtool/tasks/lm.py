@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from lmtool.errors import ConfigError
 from lmtool.sharding import sum_over_rows
+from lmtool.tasks.depths import param_depths
 from lmtool.tasks.network import PENALTIES, LanguageModelNetwork
 from lmtool.tasks.predictor import Functions, NeuralLanguageModel, load_predictor
 from lmtool.tasks.vocabulary import learn_output_layer
@@ -36,6 +37,7 @@ class LanguageModelling:
         split = dataset.split("train")
         self.num_data = split.num_tokens
         self.batch_size = training.batch_size
+        self.tied = config.tied
         self.windows = Windows(
             split, batch_size=training.batch_size, bptt=training.bptt, seed=training.seed, shift=config.shift
         )
@@ -76,6 +78,10 @@ class LanguageModelling:
 
     def _nll(self, weights: Any, h: jax.Array, targets: jax.Array, importance: jax.Array, key: Key) -> jax.Array:
         return self.output.nll(weights, h, targets, importance, key=key)
+
+    def param_depths(self, params: Any) -> Any:
+        """A tied embedding lies at the top, beside the rest of the output layer that it is a part of."""
+        return param_depths(params, bottom=() if self.tied else ("embedding",))
 
     @cached_property
     def _functions(self) -> Functions:

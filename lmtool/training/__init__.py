@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
+    from lmtool.training.layerwise import Layers
     from lmtool.training.parts import Report
 
 VALIDATION_WINDOW = 128
@@ -146,6 +147,7 @@ def _take_steps(
     prepare_jax()
     from lmtool.training.agreement import Agreement
     from lmtool.training.checkpoint import Checkpoints
+    from lmtool.training.layerwise import plan_layers
     from lmtool.training.loop import TrainingLoop
     from lmtool.training.parts import Parts
     from lmtool.training.placement import Placement, choose_devices
@@ -156,11 +158,13 @@ def _take_steps(
     placement = Placement(chosen, shard_params=devices.shard_params)
     backbone = config.model.load()(config.model.config)
     task = config.task.load()(config.task.config, dataset=dataset, backbone=backbone, training=training)
-    optimizer = _optimizer(config, task)
+    layers = plan_layers(training, task)
+    optimizer = _optimizer(config, task, layers)
+    loss = placement.loss(layers.loss(task.loss) if layers else task.loss)
     parts = Parts(
         task=task,
         optimizer=optimizer,
-        step=placement.step(_step(training, registry, placement.loss(task.loss), optimizer)),
+        step=placement.step(_step(training, registry, loss, optimizer)),
         placement=placement,
         new_carry=lambda: placement.place_carry(task.initial_carry()),
         config=training,
@@ -186,8 +190,9 @@ def _take_steps(
     processes.first(lambda: run.finish(result))
 
 
-def _optimizer(config: RunConfig, task: Task) -> Optimizer:
+def _optimizer(config: RunConfig, task: Task, layers: Layers | None) -> Optimizer:
     from lmtool.training.averaging import ExponentialAverage
+    from lmtool.training.layerwise import Layerwise
     from lmtool.training.loop import total_steps
     from lmtool.training.state import as_optimizer
 
@@ -195,6 +200,8 @@ def _optimizer(config: RunConfig, task: Task) -> Optimizer:
     assert chosen is not None
     steps = total_steps(config.training, task.steps_per_epoch)
     optimizer = as_optimizer(chosen.load()(chosen.config, total_steps=steps, num_data=task.num_data))
+    if layers:
+        optimizer = Layerwise(optimizer, layers)
     return optimizer if decay is None else ExponentialAverage(optimizer, decay)
 
 

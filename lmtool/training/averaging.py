@@ -52,7 +52,12 @@ class ExponentialAverage:
         weight = self.decay * state.weight + (1 - self.decay)
         share = (1 - self.decay) / weight  # 1 at the first step
         new = optax.apply_updates(params, updates)
-        average = jax.tree.map(lambda old, new: (1 - share) * old + share * new, state.average, new)
+
+        def mean(old: jax.Array, new: jax.Array) -> jax.Array:
+            # What does not move is not moved by rounding either.
+            return jnp.where(old == new, new, (1 - share) * old + share * new)
+
+        average = jax.tree.map(mean, state.average, new)
         return updates, AveragedState(inner, average, weight)
 
     def sample_params(self, params: Any, state: AveragedState, *, key: Key) -> Any:

@@ -11,6 +11,8 @@ import optax
 from lmtool_descent.optimizers import sgd_updates
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lmtool.array_types import Key
     from lmtool_descent.config import ASGDConfig
 
@@ -44,6 +46,9 @@ class ASGD:
         Polyak & Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
     """
 
+    rescales = True
+    """`update` takes `rescale`, so that the average is that of the weights as they really move."""
+
     def __init__(self, config: ASGDConfig, *, total_steps: int, num_data: int) -> None:
         self.config = config
         self._descend, self.schedule = sgd_updates(config, total_steps)
@@ -59,10 +64,19 @@ class ASGD:
             best_before=jnp.full((), jnp.inf, jnp.float32),
         )
 
-    def update(self, updates: Any, state: ASGDState, params: Any = None, **extra: Any) -> tuple[Any, ASGDState]:
+    def update(
+        self,
+        updates: Any,
+        state: ASGDState,
+        params: Any = None,
+        *,
+        rescale: Callable[[Any], Any] = lambda updates: updates,
+        **extra: Any,
+    ) -> tuple[Any, ASGDState]:
         # optax multiplies counts and floats freely; our own code may be checked more strictly.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, descent = self._descend.update(updates, state.descent, params)
+        updates = rescale(updates)
         triggered = self._is_triggered(state)
         first = state.num_averaged == 0
         # The weights before the first step count, too; later they do already.
