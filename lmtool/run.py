@@ -18,7 +18,7 @@ import shutil
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lmtool import __version__
 from lmtool.checksums import verify_checksums, write_checksums
@@ -26,11 +26,12 @@ from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, explain_os_errors, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
 from lmtool.records import read_record
+from lmtool.tasks.fitted import fitted_model, gives_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmtool.api import LanguageModel, Tokenizer
+    from lmtool.api import Classifier, LanguageModel, Tokenizer
     from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
@@ -134,13 +135,38 @@ class Run:
 
         return load_tokenizer(self.path / FOLDER, self._registry)
 
+    @cached_property
+    def predicts(self) -> Literal["tokens", "classes"]:
+        """What its model gives: a language model probabilities of tokens, a classifier those of classes."""
+        return "classes" if gives_classes(self._choice("task")) else "tokens"
+
     def language_model(self) -> LanguageModel:
         """The best model so far.
 
         Raises:
-            DataError: if there is none yet, or it is damaged.
+            DataError: if there is none yet, it is damaged, or it is a classifier.
             PluginError: if the plugin that made it is not installed.
         """
+        if self.predicts != "tokens":
+            hint = f"`lmtool predict {self.path}` gives documents their classes, `lmtool eval` says how well"
+            raise DataError(f"{self.path} is a classifier, not a language model", hint)
+        model: LanguageModel = self._model()
+        return model
+
+    def classifier(self) -> Classifier:
+        """The best model so far.
+
+        Raises:
+            DataError: if there is none yet, it is damaged, or it is a language model.
+            PluginError: if the plugin that made it is not installed.
+        """
+        if self.predicts != "classes":
+            hint = f"`lmtool score {self.path}` gives lines of text their probabilities"
+            raise DataError(f"{self.path} is a language model, not a classifier", hint)
+        model: Classifier = self._model()
+        return model
+
+    def _model(self) -> Any:
         folder = self.path / "model"
         if not folder.is_dir():
             raise DataError(f"{self.path} has no model yet", hint=GO_ON)
@@ -148,13 +174,11 @@ class Run:
         is_fitted = "fitted" in model.found.component.capabilities
         # A network is read wholly in any case. The tables of a fitted model are gigabytes that are mapped, not read.
         verify_checksums(folder, quick=is_fitted, hint=self._start_over)
-        if is_fitted:
-            fitted: LanguageModel = model.load()(model.config).load(folder)
-            return fitted
-        prepare_jax()
         task = self._choice("task")
-        trained: LanguageModel = task.load().load(folder, task.config, backbone=model.load()(model.config))
-        return trained
+        if is_fitted:
+            return fitted_model(model, task).load(folder)
+        prepare_jax()
+        return task.load().load(folder, task.config, backbone=model.load()(model.config))
 
     def verify(self) -> None:
         """Read all that is there. Raises DataError naming the first file that is not what was written."""
@@ -168,7 +192,7 @@ class Run:
     def _start_over(self) -> str:
         return f"remove {self.path} and train again"
 
-    def write_model(self, model: LanguageModel) -> None:
+    def write_model(self, model: LanguageModel | Classifier) -> None:
         """Put a model in the place of the one that is there."""
         with atomic_folder(self.path / "model", replace=True) as folder:
             model.save(folder)

@@ -24,6 +24,10 @@ class DataConfig(Config):
     valid: list[str] = Field([], description="sources that decide when to stop and which checkpoint is best")
     test: list[str] = Field([], description="sources that only `eval` reads")
     reader: dict[str, Any] = Field({}, description="`name` of a reader and its settings; by file suffix if left out")
+    label: str | None = Field(None, min_length=1, description="the field of labels; classification takes `label`")
+    valid_fraction: float = Field(
+        0.0, ge=0, lt=1, description="share of the training documents held out to validate on"
+    )
 
 
 class TrainingConfig(Config):
@@ -54,6 +58,7 @@ class TrainingConfig(Config):
     eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
     log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
+    monitor: str = Field("loss", description="validation figure that picks the best model: loss; accuracy, of classes")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     steps_per_dispatch: int = Field(1, ge=1, description="steps handed to the device at once; a GPU's small models")
     step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")

@@ -23,7 +23,7 @@ class Task(Protocol):
     """
 
     num_data: int
-    """Training targets in one epoch."""
+    """Training targets in one epoch: tokens; documents, of which it then says so by `unit = "documents"`."""
 
     def init(self, key: Key) -> Any:
         """Fresh parameters: a pytree of float32 arrays, a pure function of `key`."""

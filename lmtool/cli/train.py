@@ -165,8 +165,13 @@ def _answer(run: Run, *, as_json: bool) -> None:
     if as_json:
         terminal.answer_json({"schema": 1, "run": str(run.path), "state": run.record["state"], **run.result})
         return
-    perplexity = run.result.get("valid_token_perplexity")
     step = f" at step {run.result['step']}" if "last_step" in run.result else ""  # a counted model takes none
-    figure = f": validation perplexity {perplexity:.2f}{step}" if perplexity else ""
+    figure = f": validation {_figure(run.result)}{step}" if "valid_loss" in run.result else ""
     terminal.say(f"done{figure}; `lmtool eval {run.path}` evaluates it")
     terminal.answer(str(run.path))
+
+
+def _figure(result: dict[str, Any]) -> str:
+    if "valid_accuracy" in result:
+        return f"accuracy {result['valid_accuracy']:.4f}"
+    return f"perplexity {result['valid_token_perplexity']:.2f}"

@@ -91,7 +91,7 @@ def evaluate(
         progress(fraction)
     metrics: dict[str, Metric] = {}
     for evaluator, state in zip(evaluators, states, strict=True):
-        _merge(metrics, evaluator.compute(state))
+        merge(metrics, evaluator.compute(state))
     seconds = time.perf_counter() - start
     return Evaluation(metrics, len(streams), model.stateful, seconds, getattr(model, "adapts", False))
 
@@ -110,7 +110,8 @@ def make_evaluators(config: EvaluationConfig, registry: Registry) -> list[Evalua
     return evaluators
 
 
-def _merge(metrics: dict[str, Metric], more: dict[str, Metric]) -> None:
+def merge(metrics: dict[str, Metric], more: dict[str, Metric]) -> None:
+    """Add one evaluator's numbers. Raises ConfigError if another gave one of the same name."""
     for name in more:
         if name in metrics:
             raise ConfigError(f"evaluation.evaluators: two of them give '{name}'; leave one out")

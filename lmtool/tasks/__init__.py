@@ -22,3 +22,10 @@ def lmtool_register_tasks() -> Iterable[Component]:
         config="lmtool.tasks.config:LMConfig",
         summary="the next token, from all tokens before it",
     )
+    yield Component(
+        name="classify",
+        target="lmtool.tasks.classify.task:Classification",
+        config="lmtool.tasks.classify.config:ClassifyConfig",
+        summary="the class of a document, or its labels",
+        capabilities=frozenset({"classes"}),
+    )

@@ -44,4 +44,9 @@ class LMConfig(Config):
         return self
 
 
-__all__ = ["LMConfig"]
+def first_given(value: float | None, otherwise: float) -> float:
+    """A setting of its own, or the one that stands for several."""
+    return otherwise if value is None else value
+
+
+__all__ = ["LMConfig", "first_given"]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.matmul import matmul
-from lmtool.tasks.config import LMConfig
+from lmtool.tasks.config import LMConfig, first_given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +55,8 @@ class LanguageModelNetwork(nn.Module):
         if self.backbone.features != self.output.embedding_size:
             self.projection = _Projection(self.output.embedding_size)
         config, shared = self.config, (1,) if self.config.locked_dropout else ()
-        self.input_dropout = nn.Dropout(_or(config.input_dropout, config.dropout), broadcast_dims=shared)
-        self.output_dropout = nn.Dropout(_or(config.output_dropout, config.dropout), broadcast_dims=shared)
+        self.input_dropout = nn.Dropout(first_given(config.input_dropout, config.dropout), broadcast_dims=shared)
+        self.output_dropout = nn.Dropout(first_given(config.output_dropout, config.dropout), broadcast_dims=shared)
         # One draw for each token of the vocabulary: where it occurs twice, it is dropped twice.
         self.token_dropout = nn.Dropout(config.embedding_dropout)
 
@@ -111,10 +111,6 @@ class _Projection(nn.Module):
     def __call__(self, h: jax.Array) -> jax.Array:
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (h.shape[-1], self.features))
         return matmul(h, kernel)
-
-
-def _or(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
 
 
 __all__ = ["PENALTIES", "LanguageModelNetwork"]

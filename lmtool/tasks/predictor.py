@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lmtool.errors import DataError
-from lmtool.tasks import weights_out
+from lmtool.tasks import stored, weights_out
 from lmtool.tasks.adaptation import score_and_gradient
 from lmtool.tasks.network import LanguageModelNetwork
 from lmtool.tasks.vocabulary import load_output_layer
@@ -138,24 +136,13 @@ class NeuralLanguageModel:
         The output layer's constants stand among the weights.
         """
         # Written by Python, so that a full disk is an OSError as everywhere.
-        data = weights_out.to_safetensors(self.functions.network, self.params)
-        (folder / "weights.safetensors").write_bytes(data)
-        facts = {"format": 1, "vocab_size": self.vocab_size, "eos_id": self.functions.eos_id}
-        (folder / "model.json").write_text(json.dumps(facts, indent=2) + "\n")
+        data = stored.to_safetensors(self.params, self.functions.network.output.constants())
+        (folder / stored.WEIGHTS).write_bytes(data)
+        stored.write_facts(folder, {"vocab_size": self.vocab_size, "eos_id": self.functions.eos_id})
 
 
-def read_facts(folder: Path) -> dict[str, int]:
-    """`model.json`. Raises DataError if it is missing or damaged."""
-    path = folder / "model.json"
-    try:
-        facts = json.loads(path.read_bytes())
-        if facts["format"] != 1:
-            raise DataError(f"{path}: format {facts['format']} is not known, only 1", "a newer lmtool may read it")
-        return {"vocab_size": int(facts["vocab_size"]), "eos_id": int(facts["eos_id"])}
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged") from None
+def _parse(values: Any) -> dict[str, int]:
+    return {"vocab_size": int(values["vocab_size"]), "eos_id": int(values["eos_id"])}
 
 
 def load_predictor(folder: Path, config: LMConfig, backbone: Backbone) -> NeuralLanguageModel:
@@ -169,36 +156,13 @@ def load_predictor(folder: Path, config: LMConfig, backbone: Backbone) -> Neural
     Raises:
         DataError: if a file is missing, damaged, or made for another network.
     """
-    facts = read_facts(folder)
-    path = folder / "weights.safetensors"
-    weights = _read_tensors(path)
+    facts = stored.read_facts(folder, _parse)
+    weights = stored.read_tensors(folder)
     constants = {name: weights.pop(name) for name in CONSTANTS & weights.keys()}
     size = config.embedding_size or backbone.features
     output = load_output_layer(config, facts["vocab_size"], size, constants)
     if output is None:
+        path = folder / stored.WEIGHTS
         raise DataError(f"{path} is damaged, or made for another task.softmax than '{config.softmax}'")
     network = LanguageModelNetwork(config, output, backbone)
-    _check_shapes(path, weights, network)
-    params = unflatten_dict({name: jnp.asarray(array) for name, array in weights.items()}, sep=".")
-    return NeuralLanguageModel(Functions(network, facts["eos_id"]), {"params": params})
-
-
-def _read_tensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        tensors: dict[str, np.ndarray] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"cannot read {path}: {error}") from None
-    return tensors
-
-
-def _check_shapes(path: Path, weights: Mapping[str, np.ndarray], network: LanguageModelNetwork) -> None:
-    """Raise DataError unless the weights are those of the network."""
-    expected = jax.eval_shape(network.init_params, jax.random.key(0))["params"]
-    shapes = {name: tuple(array.shape) for name, array in flatten_dict(expected, sep=".").items()}
-    for name in sorted(shapes.keys() | weights.keys()):
-        found = tuple(weights[name].shape) if name in weights else None
-        if found != shapes.get(name):
-            raise DataError(f"{path}: weight {name} has shape {found}, the config asks for {shapes.get(name)}")
+    return NeuralLanguageModel(Functions(network, facts["eos_id"]), stored.as_params(folder, weights, network))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
+
+from lmtool.tasks import stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,19 +29,12 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 def export(format: str, network: LanguageModelNetwork, params: Any, tokenizer: Tokenizer) -> bytes:
     """The file's content; `format` is one of `FORMATS`."""
     if format == "safetensors":
-        return with_metadata(to_safetensors(network, params), metadata(network, tokenizer))
+        weights = stored.to_safetensors(params, network.output.constants())
+        return with_metadata(weights, metadata(network, tokenizer))
     return to_stablehlo(network, params, tokenizer.eos_id)
 
 
 # Weights --------------------------------------------------------------------------------------------------------------
-
-
-def to_safetensors(network: LanguageModelNetwork, params: Any) -> bytes:
-    """Weights by their paths in the parameters (`backbone.layer_0_bias`), and the output layer's constants."""
-    from safetensors.numpy import save
-
-    arrays = flatten_dict(jax.device_get(params["params"]), sep=".") | network.output.constants()
-    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
 def metadata(network: LanguageModelNetwork, tokenizer: Tokenizer) -> dict[str, str]:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lmtool.config import choose_inline
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
-from lmtool.evaluation import cut, predictions
 from lmtool.jax_setup import make_cpu_devices, prepare_jax
 from lmtool.run import RECORD, Run, is_imported
+from lmtool.tasks.fitted import fitted_model, gives_classes
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 from lmtool.training.processes import Processes
+from lmtool.training.validation import make_validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lmtool.api import LanguageModel, Optimizer, Task
+    from lmtool.api import Classifier, LanguageModel, Optimizer, Task
     from lmtool.config import RunConfig, TrainingConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
     from lmtool.training.layerwise import Layers
     from lmtool.training.parts import Report
-
-VALIDATION_WINDOW = 128
-"""Time steps that validation reads at once."""
 
 
 def train(
@@ -111,23 +106,29 @@ def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -
 def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
     """A model that is estimated at once."""
     with run.scratch() as scratch:
-        model = config.model.load()(config.model.config).fit(dataset, progress=report, scratch=scratch)
+        model = fitted_model(config.model, config.task).fit(dataset, progress=report, scratch=scratch)
         run.write_model(model)
         _finish_fitted(config, dataset, run, model, report)
 
 
-def _finish_fitted(config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel, report: Report) -> None:
+def _finish_fitted(
+    config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel | Classifier, report: Report
+) -> None:
     """Note how good a fitted model is."""
     log = MetricsLog(run.path / "metrics.jsonl")
     log.truncate(0)
     result: dict[str, Any] = {"step": 0, **getattr(model, "facts", {})}
-    if validate := _validation(dataset, config.training.batch_size):
-        nats = validate(model, lambda fraction: report("validating", fraction))
-        if not nats < MAX_LOSS:
-            raise DataError(f"the validation text has a loss of {nats:g} nats per token under this model")
-        result |= {"valid_loss": nats, "valid_token_perplexity": math.exp(nats)}
-        log.append({"kind": "valid", "step": 0, "epoch": 1, "loss": nats, "token_perplexity": math.exp(nats)}, {})
+    if validate := make_validation(dataset, config.training, classes=gives_classes(config.task)):
+        figures = validate(model, lambda fraction: report("validating", fraction))
+        if not figures["loss"] < MAX_LOSS:
+            raise DataError(f"the validation text has a loss of {figures['loss']:g} nats under this model")
+        result |= _of_validation(figures)
+        log.append({"kind": "valid", "step": 0, "epoch": 1, **figures}, {})
     run.finish(result)
+
+
+def _of_validation(figures: Mapping[str, float]) -> dict[str, float]:
+    return {f"valid_{name}": value for name, value in figures.items()}
 
 
 def _take_steps(
@@ -170,7 +171,7 @@ def _take_steps(
         config=training,
         run=run,
         checkpoints=Checkpoints(run.path / "checkpoints", warn, processes),
-        validate=_validation(dataset, training.batch_size),
+        validate=make_validation(dataset, training, classes=gives_classes(config.task)),
         trackers=_trackers(config, run, registry) if processes.is_first else [],
         report=report,
         stop=Agreement(processes, placement, stop),
@@ -185,8 +186,7 @@ def _take_steps(
             tracker.close()
     result: dict[str, Any] = {"step": end.best_step, "last_step": end.step, "seconds": round(end.elapsed, 1)}
     result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
-    if end.best_value is not None:
-        result |= {"valid_loss": end.best_value, "valid_token_perplexity": math.exp(end.best_value)}
+    result |= _of_validation(end.best_figures)
     processes.first(lambda: run.finish(result))
 
 
@@ -231,23 +231,6 @@ def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:
             tracker.close()
         raise
     return made
-
-
-def _validation(dataset: Dataset, batch_size: int) -> Callable[[LanguageModel, Callable[[float], None]], float] | None:
-    """Nats per token of a model on the `valid` split, read in `batch_size` pieces; None if there is none."""
-    if "valid" not in dataset.split_names or not dataset.split("valid").num_tokens:
-        return None
-    split, tokenizer = dataset.split("valid"), dataset.tokenizer
-    streams = cut(split, tokenizer.eos_id, batch_size)
-
-    def validate(model: LanguageModel, report: Callable[[float], None]) -> float:
-        nats = 0.0
-        for piece, fraction in predictions(model, split, tokenizer, streams, bptt=VALIDATION_WINDOW):
-            nats -= float(np.sum(piece.log_probs))
-            report(fraction)
-        return nats / split.num_tokens
-
-    return validate
 
 
 __all__ = ["train"]

@@ -24,13 +24,15 @@ from lmtool.training.clock import Clock
 from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 from lmtool.training.parts import LoopState
+from lmtool.training.validation import objective
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmtool.api import LanguageModel
+    from lmtool.api import Classifier, LanguageModel
     from lmtool.config import TrainingConfig
-    from lmtool.training.parts import Parts, Validate
+    from lmtool.training.parts import Parts
+    from lmtool.training.validation import Validation
 
 
 MAX_UNREAD = 64
@@ -150,7 +152,8 @@ class TrainingLoop:
             return
         self.clock.shown()
         loss = _mean(self.loop.losses, self.loop.num_targets) if self.loop.losses else self._logged_loss
-        shown = {"loss": f"{loss:.3f}", "tokens/s": f"{self.clock.tokens_per_second:,.0f}"}
+        unit = getattr(self.parts.task, "unit", "tokens")
+        shown = {"loss": f"{loss:.3f}", f"{unit}/s": f"{self.clock.tokens_per_second:,.0f}"}
         left = (self.total_steps - self.loop.step) * self.clock.seconds_per_step
         if self.config.max_minutes:
             left = min(left, self.config.max_minutes * 60 - self.clock.elapsed())
@@ -172,7 +175,7 @@ class TrainingLoop:
         if (rate := self._learning_rate()) is not None:
             values["learning_rate"] = rate
         timing = {
-            "tokens_per_second": self.clock.tokens_per_second,
+            f"{getattr(self.parts.task, 'unit', 'tokens')}_per_second": self.clock.tokens_per_second,
             "compile_seconds": self.clock.compile_seconds_once(),
         }
         self._log("train", values, timing)
@@ -209,10 +212,10 @@ class TrainingLoop:
         with self.clock.paused(), contextlib.suppress(_PutOff):
             weights = self.parts.optimizer.eval_params(self.state.params, self.state.opt_state)
             model = self.parts.task.predictor(self.parts.placement.on_one_device(weights))
-            self._note_validation(model, self._validation_loss(model))
+            self._note_validation(model, self._figures(model))
 
-    def _validation_loss(self, model: LanguageModel) -> float | None:
-        """Nats per token; None if there is nothing to validate on: then the last model counts as the best."""
+    def _figures(self, model: LanguageModel | Classifier) -> dict[str, float] | None:
+        """Of validation; None if there is nothing to validate on: then the last model counts as the best."""
         if self.parts.validate is None:
             self._check_weights()
             return None
@@ -222,23 +225,23 @@ class TrainingLoop:
             if self.parts.stop.local_signal_name:
                 raise _PutOff
 
-        def measure(validate: Validate) -> float | None:
+        def measure(validate: Validation) -> dict[str, float] | None:
             try:
                 return validate(model, report)
             except DamagedModelError:
-                return math.nan
+                return {"loss": math.nan}
             except _PutOff:
                 return None
 
         self.parts.report("validating", 0.0)  # the first window may have to be compiled
         validate = self.parts.validate
-        value = self.parts.processes.first(lambda: measure(validate))
-        if value is None:
+        figures: dict[str, float] | None = self.parts.processes.first(lambda: measure(validate))
+        if figures is None:
             self.parts.stop.stop_now()
             raise _PutOff
-        if not value < MAX_LOSS:
-            raise self._diverged(f"the validation loss is {value:g} at step {self.loop.step}")
-        return float(value)
+        if not figures["loss"] < MAX_LOSS:
+            raise self._diverged(f"the validation loss is {figures['loss']:g} at step {self.loop.step}")
+        return figures
 
     def _check_weights(self) -> None:
         """Where no validation would show it: the loss is that of before the last update."""
@@ -246,18 +249,19 @@ class TrainingLoop:
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(weights)):
             raise self._diverged(f"a weight is not finite after step {self.loop.step}")
 
-    def _note_validation(self, model: LanguageModel, value: float | None) -> None:
+    def _note_validation(self, model: LanguageModel | Classifier, figures: dict[str, float] | None) -> None:
         loop = self.loop
-        if value is not None:
-            opt_state = observed(self.parts.optimizer, self.state.opt_state, value)
+        value = None if figures is None else objective(figures, self.config.monitor)
+        if figures is not None:
+            opt_state = observed(self.parts.optimizer, self.state.opt_state, figures["loss"])
             self.state = self.state._replace(opt_state=opt_state)
         is_best = value is None or loop.best_value is None or value < loop.best_value
         loop.validated_step = loop.step
         loop.validations_without_gain = 0 if is_best else loop.validations_without_gain + 1
-        if value is not None:
-            self._log("valid", {"loss": value, "token_perplexity": math.exp(value)}, {})
+        if figures is not None:
+            self._log("valid", figures, {})
         if is_best:
-            loop.best_value, loop.best_step = value, loop.step
+            loop.best_value, loop.best_figures, loop.best_step = value, figures or {}, loop.step
             self.parts.processes.first(lambda: self.parts.run.write_model(model))
             self._save()
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lmtool.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lmtool.api import LanguageModel, Optimizer, Task, Tracker
+    from lmtool.api import Optimizer, Task, Tracker
     from lmtool.config import TrainingConfig
     from lmtool.run import Run
     from lmtool.training.agreement import Agreement
     from lmtool.training.checkpoint import Checkpoints
     from lmtool.training.placement import Placement
     from lmtool.training.processes import Processes
-
-Validate: TypeAlias = "Callable[[LanguageModel, Callable[[float], None]], float]"
-"""Model and where progress is told, to nats per token on the validation split."""
+    from lmtool.training.validation import Validation
 
 
 class Report(Protocol):
@@ -36,7 +34,9 @@ class LoopState:
     """Steps whose metrics have been read."""
     validated_step: int = -1
     best_value: float | None = None
-    """Lowest validation loss so far, nats per token."""
+    """Lowest objective of a validation so far; see `lmtool.training.validation`."""
+    best_figures: dict[str, float] = field(default_factory=dict)
+    """Of that validation."""
     best_step: int | None = None
     validations_without_gain: int = 0
     elapsed: float = 0.0
@@ -71,12 +71,12 @@ class Parts:
     config: TrainingConfig
     run: Run
     checkpoints: Checkpoints
-    validate: Validate | None
-    """Model to nats per token on the validation split; None if there is no such split."""
+    validate: Validation | None
+    """None if there is nothing to validate on."""
     trackers: list[Tracker]
     report: Report
     stop: Agreement
     processes: Processes
 
 
-__all__ = ["LoopState", "Parts", "Report", "Validate"]
+__all__ = ["LoopState", "Parts", "Report"]

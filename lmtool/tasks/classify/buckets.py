@@ -1,0 +1,70 @@
+"""Lengths to widths: which few shapes batches have, so that little of them is padding."""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNIT = 8
+"""Widths are multiples of it."""
+MOST = 16
+"""Widths, each of which is compiled."""
+
+
+def choose_widths(lengths: np.ndarray, max_padding: float) -> tuple[int, ...]:
+    """As few widths as keep padding within a bound, and the best of so many.
+
+    Each document is padded to the smallest width that holds it. For each number of widths, dynamic programming finds
+    those with the least padding in all, exactly, over the multiples of `UNIT`.
+
+    Args:
+        lengths: int [D], at least 1 each.
+        max_padding: Share of all positions that may be padding. Where even `MOST` widths have more, they are taken:
+            short documents are padded to `UNIT` in any case.
+
+    Returns:
+        Ascending; the last one holds the longest document.
+    """
+    units = -(-np.asarray(lengths, np.int64) // UNIT)
+    counts = np.bincount(units)
+    best, previous = _single(counts), []
+    candidates = []
+    for number in range(1, min(MOST, int((counts > 0).sum())) + 1):
+        if number > 1:
+            best, came_from = _one_more(best, counts)
+            previous.append(came_from)
+        candidates.append(_trace(previous, len(counts) - 1))
+        positions = int(best[-1]) * UNIT
+        if 1 - lengths.sum() / positions <= max_padding:
+            break
+    return tuple(width * UNIT for width in candidates[-1])
+
+
+def _single(counts: np.ndarray) -> np.ndarray:
+    """Positions, in units, if the documents of up to w units all have the width w: int [W + 1]."""
+    return np.cumsum(counts) * np.arange(len(counts))
+
+
+def _one_more(best: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`best` for one width more, and the last width but one that gives it: int [W + 1] each."""
+    documents = np.cumsum(counts)
+    widths = np.arange(len(counts))
+    # [w, v]: up to v units in the widths before, from there to w in this one
+    total = best[None, :] + (documents[:, None] - documents[None, :]) * widths[:, None]
+    total = np.where(widths[None, :] < widths[:, None], total, np.iinfo(np.int64).max)
+    total[0, 0] = 0
+    return total.min(axis=1), total.argmin(axis=1)
+
+
+def _trace(previous: list[np.ndarray], last: int) -> list[int]:
+    widths = [last]
+    for came_from in reversed(previous):
+        widths.append(int(came_from[widths[-1]]))
+    return sorted(width for width in set(widths) if width > 0)
+
+
+def assign(lengths: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
+    """The bucket of each document, int [D]: the first width that holds it, the last for longer ones."""
+    return np.minimum(np.searchsorted(widths, lengths), len(widths) - 1)
+
+
+__all__ = ["MOST", "UNIT", "assign", "choose_widths"]

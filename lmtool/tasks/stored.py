@@ -1,0 +1,85 @@
+"""A trained network's files: `weights.safetensors`, named by the paths in the parameters, and `model.json`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from lmtool.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from lmtool.array_types import Key
+
+WEIGHTS = "weights.safetensors"
+FACTS = "model.json"
+
+T = TypeVar("T")
+
+
+class Network(Protocol):
+    """What weights belong to."""
+
+    def init_params(self, key: Key) -> Any: ...
+
+
+def to_safetensors(params: Any, constants: Mapping[str, np.ndarray] | None = None) -> bytes:
+    """Weights by their paths in the parameters (`backbone.layer_0_bias`), and constants among them."""
+    from safetensors.numpy import save
+
+    arrays = flatten_dict(jax.device_get(params["params"]), sep=".") | dict(constants or {})
+    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def read_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """Raises DataError if the file is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors: dict[str, np.ndarray] = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read {folder / WEIGHTS}: {error}") from None
+    return tensors
+
+
+def as_params(folder: Path, weights: Mapping[str, np.ndarray], network: Network) -> Any:
+    """The parameters of a network. Raises DataError, naming one of them, if the weights are another's."""
+    expected = jax.eval_shape(network.init_params, jax.random.key(0))["params"]
+    shapes = {name: tuple(array.shape) for name, array in flatten_dict(expected, sep=".").items()}
+    for name in sorted(shapes.keys() | weights.keys()):
+        found = tuple(weights[name].shape) if name in weights else None
+        if found != shapes.get(name):
+            what = f"weight {name} has shape {found}, the config asks for {shapes.get(name)}"
+            raise DataError(f"{folder / WEIGHTS}: {what}")
+    return {"params": unflatten_dict({name: jnp.asarray(array) for name, array in weights.items()}, sep=".")}
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `model.json`."""
+    text = json.dumps({"format": 1, **facts}, indent=2, ensure_ascii=False) + "\n"
+    (folder / FACTS).write_text(text, encoding="utf-8")
+
+
+def read_facts(folder: Path, parse: Callable[[Any], T]) -> T:
+    """`model.json`, parsed. Raises DataError if it is missing or damaged."""
+    path = folder / FACTS
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["format"] != 1:
+            raise DataError(f"{path}: format {facts['format']} is not known, only 1", "a newer lmtool may read it")
+        return parse(facts)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is damaged") from None
+
+
+__all__ = ["FACTS", "WEIGHTS", "as_params", "read_facts", "read_tensors", "to_safetensors", "write_facts"]
