@@ -22,3 +22,39 @@ def lmtool_register_evaluators() -> Iterable[Component]:
         config="lmtool_evaluators.config:PerplexityConfig",
         summary="perplexity per token and word, bits per byte, with and without unknown words; their standard errors",
     )
+    yield Component(
+        name="classification",
+        target="lmtool_evaluators.classification:Classification",
+        config="lmtool_evaluators.config:ClassificationConfig",
+        summary="accuracy; precision, recall and F1: macro, micro, weighted and of each class; their standard errors",
+    )
+    yield Component(
+        name="confusion",
+        target="lmtool_evaluators.confusion:Confusion",
+        config="lmtool_evaluators.config:ConfusionConfig",
+        summary="the confusion matrix: how many documents of each class were taken for which",
+    )
+    yield Component(
+        name="top-k",
+        target="lmtool_evaluators.top_k:TopK",
+        config="lmtool_evaluators.config:TopKConfig",
+        summary="how often the true class is among the k likeliest",
+    )
+    yield Component(
+        name="auc",
+        target="lmtool_evaluators.auc:AreaUnderCurve",
+        config="lmtool_evaluators.config:AreaUnderCurveConfig",
+        summary="area under the ROC curve and average precision, each class against the rest; their standard errors",
+    )
+    yield Component(
+        name="log-loss",
+        target="lmtool_evaluators.log_loss:LogLoss",
+        config="lmtool_evaluators.config:LogLossConfig",
+        summary="mean negative log-likelihood of the true class, in nats",
+    )
+    yield Component(
+        name="calibration",
+        target="lmtool_evaluators.calibration:Calibration",
+        config="lmtool_evaluators.config:CalibrationConfig",
+        summary="whether probabilities mean what they say: expected calibration error, Brier score, reliability table",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field, field_validator
+
 from lmtool.config import Config
 
 
@@ -21,3 +23,89 @@ class PerplexityConfig(Config):
     Where the text holds unknown tokens the per-word and per-byte figures are lower bounds: the model gives `<unk>` to a
     class of words, not to the word that stands there.
     """
+
+
+class ClassificationConfig(Config):
+    """Accuracy, precision, recall and F1, as scikit-learn defines them, with `zero_division = 0`.
+
+    Documents with one class: `accuracy`; `precision_macro`, `recall_macro`, `f1_macro` and the same `_micro` and
+    `_weighted`. A class that is neither the true nor the predicted one of any document is left out of the means.
+
+    Documents with any number of labels: `subset_accuracy` (all labels of a document are right), and the four averages
+    `_macro`, `_micro`, `_weighted` and `_samples`, over all labels.
+
+    Standard errors: of accuracies, that of a mean; of the rest, the spread over texts whose documents were drawn from
+    these, with replacement (bootstrap).
+    """
+
+    bootstrap: int = Field(1000, ge=0, description="texts that are drawn for the standard errors; 0 leaves them out")
+    seed: int = Field(0, ge=0, description="decides the draws")
+
+
+class ConfusionConfig(Config):
+    """The confusion matrix, in the details of a result: rows are true classes, columns what was predicted.
+
+    Where a document may have any number of labels, a matrix a label: [[true negatives, false positives], [false
+    negatives, true positives]].
+    """
+
+
+class TopKConfig(Config):
+    """How often the true class is among the k likeliest: `top_3_accuracy`.
+
+    Where a document may have any number of labels, how many of its k likeliest are true, in the mean:
+    `precision_at_3`. A k that is not below the number of classes is left out.
+    """
+
+    k: list[int] = Field([3, 5], min_length=1, description="how many classes are looked at, each at least 1")
+
+    @field_validator("k")
+    @classmethod
+    def _check_k(cls, value: list[int]) -> list[int]:
+        if min(value) < 1:
+            raise ValueError(f"each must be at least 1, and {min(value)} is not")
+        return value
+
+
+class AreaUnderCurveConfig(Config):
+    """How well each class's probability parts its documents from the others, whatever the threshold.
+
+    roc_auc_macro, roc_auc_weighted                      area under the ROC curve, one against the rest
+    average_precision_macro, average_precision_weighted  mean precision at each true document (PR-AUC)
+
+    Weighted: by how many documents each class has. A class that no document has, or all, is left out. The scores of all
+    documents are kept in memory.
+    """
+
+
+class LogLossConfig(Config):
+    """`log_loss`: mean of -ln of the probability that was given to each document's class, in nats.
+
+    Where a document may have any number of labels, the mean over documents and labels of the binary cross-entropy.
+    """
+
+
+class CalibrationConfig(Config):
+    """Whether probabilities mean what they say.
+
+    ece           expected calibration error: |accuracy - confidence|, mean over bins of equal width
+    adaptive_ece  the same over bins with equally many documents; those with the same confidence stay together
+    brier         mean of the squared error of all probabilities of a document, 0 to 2 (with two classes twice what some
+                  call by that name)
+
+    The confidence is the probability of the predicted class. Where a document may have any number of labels, all three
+    are about the probability of each label, whether it is predicted or not, and `brier` is a mean over labels, 0 to 1.
+    """
+
+    bins: int = Field(15, ge=1, description="of confidence, from 0 to 1")
+
+
+__all__ = [
+    "AreaUnderCurveConfig",
+    "CalibrationConfig",
+    "ClassificationConfig",
+    "ConfusionConfig",
+    "LogLossConfig",
+    "PerplexityConfig",
+    "TopKConfig",
+]

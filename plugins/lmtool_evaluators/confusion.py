@@ -1,0 +1,46 @@
+"""The confusion matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lmtool_evaluators.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from lmtool.api import ClassPredictions, Metric
+    from lmtool_evaluators.config import ConfusionConfig
+
+
+class Confusion:
+    """See `ConfusionConfig`. It has details alone, no single number."""
+
+    takes: Literal["classes"] = "classes"
+
+    def __init__(self, config: ConfusionConfig) -> None:
+        self.config = config
+
+    def init(self) -> Outcomes | None:
+        return None
+
+    def update(self, state: Outcomes | None, predictions: ClassPredictions) -> Outcomes:
+        piece = Outcomes.of(predictions)
+        return state.plus(piece) if state else piece
+
+    def compute(self, state: Outcomes | None) -> dict[str, Metric]:
+        return {}
+
+    def details(self, state: Outcomes | None) -> dict[str, Any]:
+        """`labels` and `matrix` [C, C]; or `matrices` [C, 2, 2] where documents have any number of labels."""
+        if not state:
+            return {"labels": [], "matrix": []}
+        counts = state.counts
+        targets, predicted = state.targets.astype(np.int64), state.predicted.astype(np.int64)
+        if not state.multi_label:
+            return {"labels": list(state.labels), "matrix": ((targets.T * counts) @ predicted).tolist()}
+        cells = [[counts @ (t * p) for p in (1 - predicted, predicted)] for t in (1 - targets, targets)]
+        return {"labels": list(state.labels), "matrices": np.moveaxis(np.array(cells), 2, 0).tolist()}
+
+
+__all__ = ["Confusion"]
