@@ -79,6 +79,8 @@ CORE_SECTIONS: dict[str, type[Config]] = {
     "evaluation": EvaluationConfig,
 }
 SECTIONS = ("data", "tokenizer", "task", "model", "optimizer", "training", "evaluation")
+DEFAULT_LABEL = "label"
+"""The field of labels where the task is classification and `data.label` is left out."""
 DEFAULT_NAMES = {"tokenizer": "word", "task": "lm", "optimizer": "adamw"}
 
 
@@ -159,15 +161,29 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     if fitted and raw.values.get("optimizer"):
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
+    task = choose(raw, "task", registry)
+    core["data"] = _with_label(core["data"], task)
     from_dataset = core["data"].path is not None and "tokenizer" not in raw.values
     check_inline(core, registry, raw)
     return RunConfig(
         **core,
         tokenizer=None if from_dataset else choose(raw, "tokenizer", registry),
-        task=choose(raw, "task", registry),
+        task=task,
         model=model,
         optimizer=None if fitted else choose(raw, "optimizer", registry),
     )
+
+
+def data_section(raw: Raw, registry: Registry) -> DataConfig:
+    """`[data]` alone, as `resolve` gives it: where the task is classification, text comes with its labels."""
+    data: DataConfig = core_section(raw, "data")
+    return _with_label(data, choose(raw, "task", registry))
+
+
+def _with_label(data: DataConfig, task: Choice) -> DataConfig:
+    if data.path is not None or data.label is not None or "classes" not in task.found.component.capabilities:
+        return data
+    return data.model_copy(update={"label": DEFAULT_LABEL})
 
 
 def check_sections(raw: Raw) -> None:
@@ -316,6 +332,7 @@ __all__ = [
     "choose",
     "choose_inline",
     "core_section",
+    "data_section",
     "load_config",
     "read_raw",
     "resolve",

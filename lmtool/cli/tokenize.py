@@ -39,6 +39,10 @@ def tokenize(
     reader: Annotated[
         str | None, typer.Option(metavar="NAME", help="How files are read; by suffix if left out.")
     ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Keep each document's labels, those in this field of its record."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML config; its [data] and [tokenizer] are used.")
     ] = None,
@@ -59,13 +63,14 @@ def tokenize(
       lmtool tokenize --tokenizer word --train train.txt --valid valid.txt -o data
       echo "to be or not to be" | lmtool tokenize --with data -
     """
-    raw = _settings(config, overrides, {"tokenizer.name": tokenizer, "data.train": train, "data.valid": valid,
-                                        "data.test": test, "data.reader.name": reader})  # fmt: skip
+    flags = {"tokenizer.name": tokenizer, "data.train": train, "data.valid": valid, "data.test": test,
+             "data.reader.name": reader, "data.label": label}  # fmt: skip
+    raw = _settings(config, overrides, flags)
     _check_mode(files, output, tokens=tokens, decode=decode, force=force, as_json=as_json)
     if with_:
         _check_ready(with_, overrides or ())
     if output is None:
-        _check_filter(raw, reader, tokens=tokens, decode=decode)
+        _check_filter(raw, reader, label, tokens=tokens, decode=decode)
         _filter(files or ["-"], _ready(with_, raw, tokenizer), tokens=tokens, decode=decode)
         return
     dataset = _build(raw, with_, tokenizer, output, force=force)
@@ -114,24 +119,23 @@ def _check_ready(path: Path, overrides: Iterable[str]) -> None:
             raise UsageError(f"--set {key} is for learning a tokenizer, and --with {path} takes one as it is")
 
 
-def _check_filter(raw: Raw, reader: str | None, *, tokens: bool, decode: bool) -> None:
+def _check_filter(raw: Raw, reader: str | None, label: str | None, *, tokens: bool, decode: bool) -> None:
     from lmtool.errors import UsageError
 
     if given := [name for name in ("train", "valid", "test") if raw.values.get("data", {}).get(name)]:
         raise UsageError(f"{given[0]} text makes a dataset, and nothing says where", hint="`-o DATASET` names a folder")
-    if reader:
-        raise UsageError(f"--reader {reader} is for making a dataset: a filter reads lines", hint="leave it out")
+    for name, value in (("reader", reader), ("label", label)):
+        if value:
+            raise UsageError(f"--{name} {value} is for making a dataset: a filter reads lines", hint="leave it out")
     if tokens and decode:
         raise UsageError("--decode reads ids, not tokens", hint="leave `--tokens` out")
 
 
 def _data(raw: Raw) -> DataConfig:
-    from typing import cast
-
-    from lmtool.config import core_section
+    from lmtool.config import data_section
     from lmtool.errors import UsageError
 
-    data = cast("DataConfig", core_section(raw, "data"))
+    data = data_section(raw, terminal.registry())
     if data.path is not None:
         raise UsageError(f"data.path names a dataset that is there already: {data.path}", hint="name text instead")
     return data
@@ -163,12 +167,15 @@ def _ready(with_: Path | None, raw: Raw, name: str | None) -> Tokenizer:
 
 
 def _build(raw: Raw, with_: Path | None, name: str | None, output: Path, *, force: bool) -> Dataset:
+    from lmtool.data.labels import known_labels
     from lmtool.data.prepare import build, make_plan
     from lmtool.signals import StopRequest
 
     with StopRequest(), terminal.progress() as shown:
         ready = _opened(with_, name) if with_ else None
-        plan = make_plan(_data(raw), None if ready else _choice(raw), terminal.registry(), ready=ready)
+        labels = known_labels(with_) if with_ else None
+        choice = None if ready else _choice(raw)
+        plan = make_plan(_data(raw), choice, terminal.registry(), ready=ready, labels=labels)
         return build(plan, output, force=force, progress=shown.update)
 
 
@@ -189,11 +196,14 @@ def _described(dataset: Dataset) -> dict[str, Any]:
     record = dataset.record
     splits = {name: {**split["counts"], "sources": split["sources"]} for name, split in record["splits"].items()}
     return {"schema": 1, "dataset": str(dataset.path), "key": dataset.key, "tokenizer": record["tokenizer"],
-            "splits": splits}  # fmt: skip
+            "splits": splits, **({"labels": record["labels"]} if "labels" in record else {})}  # fmt: skip
 
 
 def _summarise(dataset: Dataset) -> None:
     terminal.say(f"{dataset.record['tokenizer']['name']} tokenizer, {dataset.vocab_size:,} tokens in the vocabulary")
+    if dataset.labels:
+        several = ", any number a document" if dataset.multi_label else ""
+        terminal.say(f"labels in '{dataset.labels.field}': {len(dataset.label_names):,} classes{several}")
     for name in dataset.split_names:
         split = dataset.split(name)
         unknown = f", {split.num_unknown:,} unknown" if split.num_unknown else ""

@@ -5,19 +5,20 @@ DATASET/
   tokenizer/                       see `lmtool.data.tokenizer_folder`
   SPLIT-00000.npy …                ids in the smallest unsigned type, `eos_id` after each line
   SPLIT-document-ends.npy          int64, for each document the offset behind its last id
+  SPLIT-labels.npy …               labels and text of documents: see `lmtool.data.documents`
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from lmtool.data.arrays import REPAIR, VERIFY_LIMIT, ArrayFile
 from lmtool.data.counts import Counts
+from lmtool.data.documents import PARTS, Documents
+from lmtool.data.labels import Labels
+from lmtool.data.split import Split
 from lmtool.data.tokenizer_folder import FOLDER, load_tokenizer, short
 from lmtool.errors import DataError
 from lmtool.records import read_record
@@ -29,144 +30,6 @@ if TYPE_CHECKING:
 FORMAT = "lmtool-dataset"
 FORMAT_VERSION = 1
 RECORD = "dataset.json"
-VERIFY_LIMIT = 1 << 28
-"""Bytes of a split up to which its checksums are compared when it is first read."""
-
-
-@dataclass(frozen=True)
-class ArrayFile:
-    """A one-dimensional `.npy` file and what it should hold."""
-
-    path: Path
-    dtype: str
-    length: int
-    sha256: str
-    """Of the array's bytes."""
-
-    def open(self) -> np.ndarray:
-        """Memory-mapped, checked for type and length. Raises DataError if the file is missing or cut short."""
-        try:
-            array: np.ndarray = np.load(self.path, mmap_mode="r" if self.length else None, allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(f"{self.path} is missing", hint=REPAIR) from None
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{self.path} is damaged: {error}", hint=REPAIR) from None
-        if array.dtype != np.dtype(self.dtype) or array.shape != (self.length,):
-            found = f"{array.dtype} {list(array.shape)}"
-            raise DataError(f"{self.path} is damaged: holds {found}, not {self.dtype} [{self.length}]", hint=REPAIR)
-        return array
-
-    def verify(self) -> None:
-        """Compare the checksum; reads the whole file."""
-        found = hashlib.sha256(np.ascontiguousarray(self.open()).data).hexdigest()
-        if found != self.sha256:
-            raise DataError(f"{self.path} is damaged: its sha256 is {short(found)}, not {short(self.sha256)}", REPAIR)
-
-
-REPAIR = "run the same `lmtool tokenize` again with --force"
-
-
-LARGE = 1 << 16
-"""Ids that are read from the file at once instead of through its map, whose pages would stay in the process."""
-
-
-def _slice(shard: np.ndarray, start: int, stop: int) -> np.ndarray:
-    """`shard[start:stop]`. Raises DataError if its file is gone or was cut."""
-    if not isinstance(shard, np.memmap) or stop - start < LARGE:
-        return shard[start:stop]
-    assert shard.filename
-    try:
-        ids = np.fromfile(shard.filename, shard.dtype, stop - start, offset=shard.offset + start * shard.itemsize)
-    except OSError as error:
-        raise DataError(f"cannot read {shard.filename}: {(error.strerror or str(error)).lower()}", REPAIR) from None
-    if len(ids) < stop - start:
-        raise DataError(f"{shard.filename} is damaged: it ends before id {stop}", REPAIR)
-    return ids
-
-
-class Split:
-    """The ids of one part of a dataset: a single stream, each line ended by `eos_id`."""
-
-    def __init__(self, name: str, counts: Counts, shards: list[ArrayFile], document_ends: ArrayFile) -> None:
-        self.name = name
-        self.counts = counts
-        self._shards, self._document_ends = shards, document_ends
-
-    @property
-    def num_tokens(self) -> int:
-        """Ids, the end of each line included."""
-        return self.counts.tokens
-
-    @property
-    def num_lines(self) -> int:
-        return self.counts.lines
-
-    @property
-    def num_documents(self) -> int:
-        return self.counts.documents
-
-    @property
-    def num_words(self) -> int:
-        """Whitespace-separated words of the text; line ends not included."""
-        return self.counts.words
-
-    @property
-    def num_chars(self) -> int:
-        """Code points, one for each line end included."""
-        return self.counts.chars
-
-    @property
-    def num_bytes(self) -> int:
-        """UTF-8 bytes, one for each line end included."""
-        return self.counts.bytes
-
-    @property
-    def num_unknown(self) -> int:
-        return self.counts.unknown
-
-    @property
-    def num_unknown_bytes(self) -> int:
-        """UTF-8 bytes of the text of the unknown tokens."""
-        return self.counts.unknown_bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes of the ids on disk."""
-        return sum(file.length * np.dtype(file.dtype).itemsize for file in self._shards)
-
-    @cached_property
-    def _arrays(self) -> list[np.ndarray]:
-        if self.size <= VERIFY_LIMIT:
-            self.verify()
-        return [file.open() for file in self._shards]
-
-    @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.cumsum([0, *(file.length for file in self._shards)])
-
-    def shards(self) -> list[np.ndarray]:
-        """Memory-mapped ids [N] in an unsigned type, in order."""
-        return list(self._arrays)
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """A copy of `ids[start:stop]` as int32; offsets count over all shards and are clipped as in a slice."""
-        start, stop = max(start, 0), min(stop, self.num_tokens)
-        out = np.empty(max(stop - start, 0), np.int32)
-        for shard, begin in zip(self._arrays, self._starts, strict=False):
-            low, high = max(start, begin), min(stop, begin + len(shard))
-            if low < high:
-                out[low - start : high - start] = _slice(shard, int(low - begin), int(high - begin))
-        return out
-
-    @cached_property
-    def document_ends(self) -> np.ndarray:
-        """int64: for each document, the offset behind its last id."""
-        return np.array(self._document_ends.open())
-
-    def verify(self) -> None:
-        """Compare all checksums. Raises DataError naming the damaged file."""
-        for file in (*self._shards, self._document_ends):
-            file.verify()
 
 
 class Dataset:
@@ -190,7 +53,7 @@ class Dataset:
         path = Path(path)
         dataset = cls(path, _read_record(path), registry)
         for name in dataset.split_names:
-            for file in dataset._files(name):
+            for file in (*dataset._files(name), *dataset._document_files(name)):
                 file.open()
         return dataset
 
@@ -231,13 +94,37 @@ class Dataset:
     def split_names(self) -> tuple[str, ...]:
         return tuple(self.record["splits"])
 
+    @cached_property
+    def labels(self) -> Labels | None:
+        """What documents are labelled with; None if the dataset was made without `data.label`."""
+        entry = self.record.get("labels")
+        return Labels.from_json(entry) if entry else None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Of the C classes; ids of labels are places in it. Raises DataError, with the cure, if there are none."""
+        return self._known_labels.names
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a document may have any number of labels, not one. Raises DataError if there are no labels."""
+        return self._known_labels.multi
+
+    @property
+    def _known_labels(self) -> Labels:
+        if self.labels is None:
+            hint = "`lmtool tokenize --label FIELD …` or data.label makes it with them"
+            raise DataError(f"{self.path} has no labels", hint)
+        return self.labels
+
     def split(self, name: str) -> Split:
         """One part. Raises DataError naming those that exist."""
         if name not in self.record["splits"]:
             names = ", ".join(self.split_names)
             raise DataError(f"no split '{name}' in {self.path}; it has {names}", f"`lmtool tokenize --{name} FILE …`")
         *shards, document_ends = self._files(name)
-        return Split(name, Counts(**self.record["splits"][name]["counts"]), shards, document_ends)
+        entry = self.record["splits"][name]
+        return Split(name, Counts(**entry["counts"]), shards, document_ends, self._documents(name))
 
     def check_tokenizer(self, fingerprint: str, owner: str) -> None:
         """Raise DataError unless the ids were made by the tokenizer with this fingerprint.
@@ -254,10 +141,10 @@ class Dataset:
             )
 
     def verify(self, limit: int | None = None) -> None:
-        """Compare the checksums of ids and tokenizer.
+        """Compare the checksums of ids, labels, text and tokenizer.
 
         Args:
-            limit: Leave out splits with more bytes of ids than this; None for all.
+            limit: Leave out what has more bytes in a split than this; None for all.
 
         Raises:
             DataError: names the damaged file.
@@ -267,11 +154,21 @@ class Dataset:
             split = self.split(name)
             if limit is None or split.size <= limit:
                 split.verify()
+            files = self._document_files(name)
+            if limit is None or sum(file.size for file in files) <= limit:
+                for file in files:
+                    file.verify()
 
     def _files(self, name: str) -> list[ArrayFile]:
         split = self.record["splits"][name]
-        return [ArrayFile(self.path / file["file"], file["dtype"], file["length"], file["sha256"])
-                for file in (*split["shards"], split["document_ends"])]  # fmt: skip
+        return [ArrayFile.of(self.path, file) for file in (*split["shards"], split["document_ends"])]
+
+    def _documents(self, name: str) -> Documents | None:
+        return Documents.of(self.path, self.record["splits"][name], self.labels)
+
+    def _document_files(self, name: str) -> list[ArrayFile]:
+        documents = self._documents(name)
+        return list(documents.files.values()) if documents else []
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -283,8 +180,11 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _check_record(record: Any) -> None:
     _ = record["key"], record["tokenizer"]["fingerprint"]
+    labelled = "labels" in record and bool(Labels.from_json(record["labels"]))
     for name, split in record["splits"].items():
         _check_split(name, split)
+        if labelled:
+            _check_documents(name, split)
 
 
 def _check_split(name: str, split: dict[str, Any]) -> None:
@@ -295,4 +195,16 @@ def _check_split(name: str, split: dict[str, Any]) -> None:
     _ = [(file["file"], file["dtype"], file["sha256"]) for file in (*split["shards"], split["document_ends"])]
 
 
-__all__ = ["ArrayFile", "Dataset", "Split"]
+def _check_documents(name: str, split: dict[str, Any]) -> None:
+    """The same for the files of labels and text."""
+    documents = Counts(**split["counts"]).documents
+    for part, dtype in PARTS.items():
+        entry = split[part.replace("-", "_")]
+        _ = entry["file"], entry["sha256"]
+        if entry["dtype"] != dtype:
+            raise ValueError(f"{name} has {part} of type {entry['dtype']}, not {dtype}")
+        if part.endswith("ends") and int(entry["length"]) != documents:
+            raise ValueError(f"{name} has {documents} documents and {entry['length']} {part}")
+
+
+__all__ = ["VERIFY_LIMIT", "ArrayFile", "Dataset", "Split"]

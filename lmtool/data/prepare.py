@@ -6,144 +6,34 @@ sources once into the user's cache. Two datasets with the same key hold the same
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, cast
 
 from lmtool.data import sources
-from lmtool.data.dataset import FORMAT_VERSION, RECORD, VERIFY_LIMIT, Dataset
+from lmtool.data.dataset import RECORD, VERIFY_LIMIT, Dataset
 from lmtool.data.encoding import BLOCK_CHARS, blocks, encode
-from lmtool.data.reading import Reading, lines_of, readings
+from lmtool.data.labels import LabelIds
+from lmtool.data.plan import SPLITS, Plan, make_plan, untrained
+from lmtool.data.reading import Reading, lines_of
 from lmtool.data.tokenizer_folder import FOLDER, save_tokenizer, short
-from lmtool.data.writer import SplitWriter, write_record
+from lmtool.data.writer import DocumentWriter, SplitWriter, write_record
 from lmtool.errors import DataError, UsageError
 from lmtool.files import atomic_folder, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from lmtool.api import Record, Tokenizer
     from lmtool.config import Choice, DataConfig
-    from lmtool.registry import Found, Registry
+    from lmtool.registry import Registry
 
     Progress = Callable[[str, float], None]
     """Called with a phase's name and the fraction of it done, 0 to 1."""
 
-SPLITS = ("train", "valid", "test")
-
 logger = logging.getLogger("lmtool.data")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that goes into a dataset; two plans with the same key give the same ids."""
-
-    splits: Mapping[str, list[Reading]]
-    tokenizer: Tokenizer | None
-    """A ready one; None to train the chosen one."""
-    found: Found
-    choice: Choice | None = None
-    """Of the tokenizer; None if a ready one came without settings."""
-
-    def settings(self) -> dict[str, Any]:
-        return self.choice.config.model_dump(mode="json") if self.choice else {}
-
-    @cached_property
-    def states(self) -> list[tuple[int, int] | None]:
-        """Of all files, before the first is read."""
-        return self._states()
-
-    def _states(self) -> list[tuple[int, int] | None]:
-        return [one.state() for split in self.splits.values() for one in split]
-
-    def check_unchanged(self) -> None:
-        """Raise DataError if a file was written to since the key was made."""
-        names = [one.source.name for split in self.splits.values() for one in split]
-        for name, before, now in zip(names, self.states, self._states(), strict=True):
-            if before != now:
-                raise DataError(f"{name} changed while it was read", hint="run the command again when it is complete")
-
-    @cached_property
-    def digests(self) -> dict[str, list[str]]:
-        """sha256 of each source."""
-        _ = self.states
-        return {name: [one.digest() for one in split] for name, split in self.splits.items()}
-
-    @cached_property
-    def key(self) -> str:
-        """sha256 of the content of all sources, of readers, tokenizer, settings and versions."""
-        tokenizer = {"fingerprint": self.tokenizer.fingerprint} if self.tokenizer else {"settings": self.settings()}
-        contents = {
-            "format": FORMAT_VERSION,
-            "tokenizer": {**self.found.record(), **tokenizer, "files": _digests_of_files(self.settings())},
-            "splits": {
-                name: [[one.describe(), digest] for one, digest in zip(split, self.digests[name], strict=True)]
-                for name, split in self.splits.items()
-            },
-        }
-        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
-
-
-def _digests_of_files(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings that name files count by content."""
-    from lmtool.data.reading import digest_of_file
-
-    paths = {name: Path(value) for name, value in settings.items() if isinstance(value, str)}
-    return {name: digest_of_file(path) for name, path in paths.items() if path.is_file()}
-
-
-def make_plan(
-    data: DataConfig,
-    tokenizer: Choice | None,
-    registry: Registry,
-    *,
-    ready: tuple[Tokenizer, Found] | None = None,
-) -> Plan:
-    """What a config asks for.
-
-    Args:
-        data: Sources by split, and the reader.
-        tokenizer: To train; None if there is a ready one.
-        registry: Where readers are looked up.
-        ready: A tokenizer and its component, to be used as it is.
-
-    Raises:
-        UsageError: if there is nothing to read, or nothing to learn the vocabulary from.
-        DataError: if a source is missing.
-    """
-    specs = {name: getattr(data, name) for name in SPLITS if getattr(data, name)}
-    if not specs:
-        raise UsageError(
-            "no text: data.train, data.valid and data.test are empty",
-            "`lmtool train --data FILE` or `lmtool tokenize --train FILE` names one",
-        )
-    if len(fed := [name for name, names in specs.items() if sources.STDIN in names]) > 1:
-        raise UsageError(f"stdin is the {' and the '.join(fed)} text at once", hint="`-` may stand for one of them")
-    splits = {name: readings(names, data.reader, registry) for name, names in specs.items()}
-    if ready:
-        return Plan(splits, ready[0], ready[1])
-    if tokenizer is None:
-        raise UsageError("no tokenizer given", "`--tokenizer NAME` names one, `--with RUN` takes that of a run")
-    if "train" not in splits:
-        untrained(tokenizer)
-    return Plan(splits, None, tokenizer.found, tokenizer)
-
-
-def untrained(tokenizer: Choice) -> Tokenizer:
-    """A tokenizer that needs no training text. Raises UsageError if it does need some."""
-    fixed = "fixed" in tokenizer.found.component.capabilities or getattr(tokenizer.config, "file", None)
-    if not fixed:
-        raise UsageError(
-            f"tokenizer '{tokenizer.name}' learns its vocabulary from training text, and there is none",
-            hint="`--train FILE` names it, with `-o DATASET`; `--with RUN|DATASET` takes a tokenizer that is there",
-        )
-    return cast("Tokenizer", tokenizer.load().train((), tokenizer.config))
 
 
 def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progress | None = None) -> Dataset:
@@ -168,13 +58,15 @@ def _build(plan: Plan, destination: Path, force: bool, progress: Progress | None
     progress = progress or (lambda phase, fraction: None)
     _warn_of_shared_text(plan)
     tokenizer = plan.tokenizer or _train(plan, progress)
+    label_ids = LabelIds(plan.label, plan.labels) if plan.label is not None else None
     with atomic_folder(destination, replace=force) as folder:
         with ThreadPoolExecutor(1) as thread:  # a large vocabulary takes half as long as encoding the text
             saved = thread.submit(save_tokenizer, tokenizer, plan.found, folder / FOLDER)
-            splits = {name: _write_split(folder, name, plan, tokenizer, progress) for name in plan.splits}
+            splits = {name: _write_split(folder, name, plan, tokenizer, label_ids, progress) for name in plan.splits}
             saved.result()
         plan.check_unchanged()
-        write_record(folder, tokenizer, plan.found, plan.settings(), plan.key, splits)
+        labels = label_ids.labels if label_ids else None
+        write_record(folder, tokenizer, plan.found, plan.settings(), plan.key, splits, labels)
     return Dataset.open(destination)
 
 
@@ -183,7 +75,7 @@ def _warn_of_shared_text(plan: Plan) -> None:
     learned = set(plan.digests.get("train", ()))
     for name in ("valid", "test"):
         for one, digest in zip(plan.splits.get(name, ()), plan.digests.get(name, ()), strict=True):
-            if digest in learned:
+            if digest in learned and one.share is None:
                 logger.warning(f"{one.source.name} is in the {name} text and in the training text")
 
 
@@ -231,30 +123,50 @@ def _texts(records: Iterable[Record], tracked: _Tracker) -> Iterator[str]:
         yield block.text
 
 
-def _write_split(folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, progress: Progress) -> dict[str, Any]:
+def _write_split(
+    folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, label_ids: LabelIds | None, progress: Progress
+) -> dict[str, Any]:
     split = plan.splits[name]
     tracked = _Tracker(f"encoding {name}", split, progress)
-    writer = SplitWriter(folder, name, tokenizer.vocab_size)
-    try:
-        records = (record for reading in split for record in reading.records())
-        with closing(encode(tokenizer, records)) as stream:
-            for encoded in stream:
-                writer.write(*encoded)
-                tracked.update()
+    with ExitStack() as stack:
+        stack.callback(tracked.finish)
+        writer = SplitWriter(folder, name, tokenizer.vocab_size)
+        stack.callback(writer.abandon)
+        documents = DocumentWriter(folder, name, label_ids) if label_ids else None
+        if documents:
+            stack.callback(documents.abandon)
+        stream = stack.enter_context(closing(encode(tokenizer, _records(split, documents))))
+        for encoded in stream:
+            writer.write(*encoded)
+            tracked.update()
         _check_not_empty(name, split, writer)
-        entries = [
-            {"name": one.source.name, "sha256": digest, "reader": one.choice.name}
-            for one, digest in zip(split, plan.digests[name], strict=True)
-        ]
-        return writer.close(entries)
-    finally:
-        writer.abandon()
-        tracked.finish()
+        _warn_of_unlabelled(name, documents)
+        entries = [_source_entry(one, digest) for one, digest in zip(split, plan.digests[name], strict=True)]
+        return {**writer.close(entries), **(documents.close() if documents else {})}
+
+
+def _records(split: Sequence[Reading], documents: DocumentWriter | None) -> Iterator[Record]:
+    for reading in split:
+        records = reading.records()
+        yield from documents.passing(records, reading.source.name) if documents else records
+
+
+def _source_entry(reading: Reading, digest: str) -> dict[str, Any]:
+    share = {"share": reading.share.describe()} if reading.share else {}
+    return {"name": reading.source.name, "sha256": digest, "reader": reading.choice.name, **share}
+
+
+def _warn_of_unlabelled(name: str, documents: DocumentWriter | None) -> None:
+    if documents and (count := documents.unlabelled):
+        logger.warning(f"{count:,} documents of the {name} text have no label")
 
 
 def _check_not_empty(name: str, split: Sequence[Reading], writer: SplitWriter) -> None:
     if writer.counts.lines == 0:
         names = ", ".join(one.source.name for one in split[:3]) + (", …" if len(split) > 3 else "")
+        if share := split[0].share:
+            what = f"the {name} text is empty: data.valid_fraction = {share.fraction} leaves it no document of {names}"
+            raise DataError(what, hint="name a validation text with `--valid`, or another fraction")
         raise DataError(f"the {name} text is empty: no line in {names}", hint=f"name another text with `--{name}`")
 
 
@@ -296,7 +208,11 @@ def prepare(
     if data.path is not None:
         if data.train or data.valid or data.test:
             raise UsageError("data.path names a dataset, so data.train, data.valid and data.test must be left out")
+        if data.valid_fraction:
+            hint = "`lmtool tokenize --set data.valid_fraction=…` makes one with such a split"
+            raise UsageError("data.path names a dataset, and data.valid_fraction is for text", hint)
         dataset = Dataset.open(data.path, registry)
+        _check_label(dataset, data.label)
         _check_same_settings(dataset, tokenizer)
         return dataset
     plan = make_plan(data, tokenizer, registry)
@@ -308,6 +224,15 @@ def cached_path(key: str) -> Path:
     from lmtool.cache import cache_folder
 
     return cache_folder() / "datasets" / key[:32]
+
+
+def _check_label(dataset: Dataset, field: str | None) -> None:
+    """A config that names a dataset and a field of labels must name the one that made the dataset."""
+    made = dataset.labels.field if dataset.labels else None
+    if field is not None and field != made:
+        what = f"with the labels of field '{made}'" if made else "without labels"
+        raise DataError(f"{dataset.path} was made {what}, and data.label asks for '{field}'",
+                        hint=f"`lmtool tokenize --label {field} …` makes another")  # fmt: skip
 
 
 def _check_same_settings(dataset: Dataset, tokenizer: Choice | None) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmtool.api import Reader, Record
+    from lmtool.data.holdout import Share
     from lmtool.registry import Registry
 
 BUILT_IN = ("text", "jsonl")
@@ -27,9 +28,15 @@ class Reading:
 
     source: Source
     choice: Choice
+    share: Share | None = None
+    """The part of its documents that is wanted; None for all."""
 
     def records(self) -> Iterator[Record]:
-        """Its records, in order."""
+        """Its records, in order; those of the wanted documents."""
+        records = self._all_records()
+        return self.share.of(records) if self.share else records
+
+    def _all_records(self) -> Iterator[Record]:
         reader: Reader = self.choice.load()(self.choice.config)
         return reader.read(self.source.target)
 
@@ -41,9 +48,9 @@ class Reading:
         path = self.source.path
         return path if path and path.is_file() else spool(self.source.name)
 
-    def digest(self) -> str:
-        """sha256 of what is in it: a file's bytes as they are on disk, the text of a data set by name."""
-        return digest_of_file(self.file, self.source.name) if self.file else self._digest_of_text()
+    def digest(self, label: str | None = None) -> str:
+        """sha256 of what is in it: a file's bytes as they are on disk, text and labels of a data set by name."""
+        return digest_of_file(self.file, self.source.name) if self.file else self._digest_of_text(label)
 
     def state(self) -> tuple[int, int] | None:
         """Size and time of change of its file."""
@@ -53,16 +60,19 @@ class Reading:
             raise cannot_read(self.source.name, error) from None
         return (status.st_size, status.st_mtime_ns) if status else None
 
-    def _digest_of_text(self) -> str:
+    def _digest_of_text(self, label: str | None) -> str:
         state = hashlib.sha256()
-        for record in self.records():
+        for record in self._all_records():
             state.update(record.text.encode())
             state.update(b"\n\0" if record.last else b"\n")
+            if label is not None and record.last:
+                state.update(repr(record.fields.get(label)).encode() + b"\0")
         return state.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """The reader and its settings, for keys and `dataset.json`."""
-        return {**self.choice.found.record(), "settings": self.choice.config.model_dump(mode="json")}
+        """The reader, its settings and the part that is wanted, for keys."""
+        share = {"share": self.share.describe()} if self.share else {}
+        return {**self.choice.found.record(), "settings": self.choice.config.model_dump(mode="json"), **share}
 
 
 def digest_of_file(path: Path, name: str | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from array import array
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,21 @@ import numpy as np
 from lmtool import __version__
 from lmtool.data.counts import Counts
 from lmtool.data.dataset import FORMAT, FORMAT_VERSION, RECORD
+from lmtool.data.documents import PARTS
 from lmtool.data.tokenizer_folder import FOLDER, save_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lmtool.api import Tokenizer
+    from lmtool.api import Record, Tokenizer
+    from lmtool.data.labels import LabelIds, Labels
     from lmtool.registry import Found
 
 SHARD_TOKENS = 1 << 27
 """Ids in a full shard."""
+FLUSH_BYTES = 1 << 20
+"""Text of documents that is gathered before it is written."""
 
 
 class ArrayWriter:
@@ -116,6 +122,83 @@ class SplitWriter:
         self._shard = None
 
 
+class DocumentWriter:
+    """Writes labels and text of a split's documents, while their records pass on to be encoded.
+
+    Text and ends go to disk as they come; only the labels' ids are held until the end, 4 bytes each, since what a label
+    of the training text has for an id is known when all were seen.
+
+    Args:
+        folder: Of the dataset.
+        name: Of the split.
+        label_ids: Learns the labels if it does not know them.
+    """
+
+    def __init__(self, folder: Path, name: str, label_ids: LabelIds) -> None:
+        self._name, self._label_ids = name, label_ids
+        self._learns = label_ids.labels is None
+        self._labels = array("i")
+        self._files = {
+            part: ArrayWriter(folder / f"{name}-{part}.npy", np.dtype(dtype)) for part, dtype in PARTS.items()
+        }
+        self._text, self._ends = bytearray(), {"label-ends": array("q"), "text-ends": array("q")}
+        self._text_length, self._inside = 0, False
+        self.unlabelled = 0
+        """Documents without a label."""
+
+    def passing(self, records: Iterable[Record], source: str) -> Iterator[Record]:
+        """The records of one source, unchanged.
+
+        Raises:
+            DataError: for a label that cannot be one, or that the training text lacks; names source and document.
+        """
+        number = 0
+        for record in records:
+            self._add_text(record.text)
+            if record.last:
+                number += 1
+                self._end_document(record, f"document {number} of {source}")
+            yield record
+
+    def _add_text(self, text: str) -> None:
+        data = (b"\n" if self._inside else b"") + text.encode()
+        self._inside = True
+        self._text += data
+        self._text_length += len(data)
+        if len(self._text) >= FLUSH_BYTES:
+            self._flush()
+
+    def _end_document(self, record: Record, where: str) -> None:
+        ids = self._label_ids.ids(record.fields, where)
+        self.unlabelled += not ids
+        self._labels.extend(ids)
+        self._ends["label-ends"].append(len(self._labels))
+        self._ends["text-ends"].append(self._text_length)
+        self._inside = False
+
+    def _flush(self) -> None:
+        self._files["text"].write(np.frombuffer(self._text, np.uint8))
+        self._text = bytearray()
+        for part, ends in self._ends.items():
+            self._files[part].write(np.frombuffer(ends, np.int64))
+            self._ends[part] = array("q")
+
+    def close(self) -> dict[str, Any]:
+        """Finish all files; returns what they add to the split's entry in `dataset.json`.
+
+        Raises:
+            DataError: if the training text has no labels.
+        """
+        self._flush()
+        ids = np.frombuffer(self._labels, np.intc)
+        self._files["labels"].write(self._label_ids.learned(ids) if self._learns else ids)
+        return {part.replace("-", "_"): file.close() for part, file in self._files.items()}
+
+    def abandon(self) -> None:
+        for file in self._files.values():
+            file.abandon()
+
+
 def smallest_type(vocab_size: int) -> np.dtype[Any]:
     """The smallest unsigned type that holds every id.
 
@@ -126,7 +209,13 @@ def smallest_type(vocab_size: int) -> np.dtype[Any]:
 
 
 def write_record(
-    folder: Path, tokenizer: Tokenizer, found: Found, settings: dict[str, Any], key: str, splits: dict[str, Any]
+    folder: Path,
+    tokenizer: Tokenizer,
+    found: Found,
+    settings: dict[str, Any],
+    key: str,
+    splits: dict[str, Any],
+    labels: Labels | None = None,
 ) -> None:
     """Write the tokenizer, if that is not done yet, and, last, `dataset.json`: without it a folder is not a dataset."""
     if not (folder / FOLDER).is_dir():
@@ -141,10 +230,10 @@ def write_record(
         "unit": tokenizer.unit,
     }
     record = {"format": FORMAT, "version": FORMAT_VERSION, "lmtool": __version__, "key": key,
-              "tokenizer": described, "splits": splits}  # fmt: skip
+              "tokenizer": described, **({"labels": labels.to_json()} if labels else {}), "splits": splits}  # fmt: skip
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     # A byte of a file's name that is not UTF-8 is written as \udc80 and so on, which JSON reads back.
     (folder / RECORD).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-__all__ = ["ArrayWriter", "SplitWriter", "smallest_type", "write_record"]
+__all__ = ["ArrayWriter", "DocumentWriter", "SplitWriter", "smallest_type", "write_record"]
