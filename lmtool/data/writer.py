@@ -229,11 +229,16 @@ def write_record(
         "unk_id": tokenizer.unk_id,
         "unit": tokenizer.unit,
     }
-    record = {"format": FORMAT, "version": FORMAT_VERSION, "lmtool": __version__, "key": key,
-              "tokenizer": described, **({"labels": labels.to_json()} if labels else {}), "splits": splits}  # fmt: skip
+    write_json(folder, {"key": key, "tokenizer": described, **({"labels": labels.to_json()} if labels else {}),
+                        "splits": splits})  # fmt: skip
+
+
+def write_json(folder: Path, contents: dict[str, Any]) -> None:
+    """Write `dataset.json`: what it says besides format and versions is given."""
+    record = {"format": FORMAT, "version": FORMAT_VERSION, "lmtool": __version__, **contents}
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     # A byte of a file's name that is not UTF-8 is written as \udc80 and so on, which JSON reads back.
     (folder / RECORD).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-__all__ = ["ArrayWriter", "DocumentWriter", "SplitWriter", "smallest_type", "write_record"]
+__all__ = ["ArrayWriter", "DocumentWriter", "SplitWriter", "smallest_type", "write_json", "write_record"]

@@ -1,0 +1,116 @@
+"""Some documents of a dataset as a dataset of its own: for folds, for learning curves, for a model of one class."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool.api import Record
+from lmtool.data.counts import count
+from lmtool.data.dataset import RECORD, Dataset
+from lmtool.data.labels import LabelIds
+from lmtool.data.tokenizer_folder import FOLDER
+from lmtool.data.writer import DocumentWriter, SplitWriter, write_json
+from lmtool.errors import DataError
+from lmtool.files import atomic_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from lmtool.data.split import Split
+
+BLOCK_IDS = 1 << 18
+"""Ids that are held at once."""
+
+
+def write_subset(
+    dataset: Dataset, folder: Path, splits: Mapping[str, tuple[str, Iterable[int] | np.ndarray]]
+) -> Dataset:
+    """Write some documents of a labelled dataset into a folder of its own, with the same tokenizer and labels.
+
+    Labels keep their ids, also where a class has no document in the subset. The same subset in the same place is left
+    as it is.
+
+    Args:
+        dataset: Has labels, hence the text of its documents.
+        folder: The new one; it appears when it is complete.
+        splits: For each split of the new dataset the split that its documents come from, and their numbers there, from
+            0, in the order in which they are written.
+
+    Raises:
+        DataError: if the dataset has no labels, a split would be empty, or something else is in the place.
+        IndexError: if there is no document with a number.
+    """
+    chosen = {name: (source, np.asarray(numbers, np.int64)) for name, (source, numbers) in splits.items()}
+    key = _key(dataset, chosen)
+    if (folder / RECORD).is_file() and (existing := Dataset.open(folder, dataset._registry)).key == key:
+        return existing
+    with atomic_folder(folder) as scratch:
+        shutil.copytree(dataset.path / FOLDER, scratch / FOLDER)
+        entries = {name: _write(scratch, name, dataset, source, numbers) for name, (source, numbers) in chosen.items()}
+        given = {name: dataset.record[name] for name in ("tokenizer", "labels")}
+        write_json(scratch, {"key": key, **given, "splits": entries})
+    return Dataset.open(folder, dataset._registry)
+
+
+def _key(dataset: Dataset, splits: Mapping[str, tuple[str, np.ndarray]]) -> str:
+    contents = {
+        "subset of": dataset.key,
+        "splits": {name: [source, _digest(numbers)] for name, (source, numbers) in splits.items()},
+    }
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(numbers: np.ndarray) -> str:
+    return hashlib.sha256(numbers.astype("<i8").tobytes()).hexdigest()
+
+
+def _write(folder: Path, name: str, dataset: Dataset, source: str, numbers: np.ndarray) -> dict[str, Any]:
+    split = dataset.split(source)
+    _ = split.labelled
+    if not len(numbers):
+        raise DataError(f"a subset of {dataset.path} would have no document in its {name} split")
+    if numbers.min() < 0 or numbers.max() >= split.num_documents:
+        raise IndexError(f"{dataset.path} {source} has {split.num_documents} documents, numbers are up to "
+                         f"{numbers.max()}")  # fmt: skip
+    label_ids = LabelIds(str(dataset.record["labels"]["field"]), dataset.labels)
+    with ExitStack() as stack:
+        writer = SplitWriter(folder, name, dataset.vocab_size)
+        stack.callback(writer.abandon)
+        documents = DocumentWriter(folder, name, label_ids)
+        stack.callback(documents.abandon)
+        for block in _blocks(split, numbers):
+            read = [split.document(number) for number in block]
+            records = [
+                Record(one.text, fields={label_ids.field: _names(dataset, split, number)})
+                for one, number in zip(read, block, strict=True)
+            ]
+            ids, text = np.concatenate([one.ids for one in read]), "\n".join(one.text for one in read)
+            for _record in documents.passing(records, f"{dataset.path} {source}"):
+                pass  # passing them is what writes them
+            ends = np.cumsum([len(one.ids) for one in read])
+            writer.write(ids, count(dataset.tokenizer, text, ids), ends)
+        origin = {"name": f"{dataset.path} {source}", "sha256": _digest(numbers), "reader": "subset"}
+        return {**writer.close([origin]), **documents.close()}
+
+
+def _names(dataset: Dataset, split: Split, number: int) -> list[str]:
+    return [dataset.label_names[i] for i in split.labelled.labels_of(number)]
+
+
+def _blocks(split: Split, numbers: np.ndarray) -> Iterator[list[int]]:
+    """Numbers of documents that together have about `BLOCK_IDS` ids."""
+    lengths = (split.document_ends - split.document_starts)[numbers]
+    starts = np.unique(np.cumsum(lengths) // BLOCK_IDS, return_index=True)[1]
+    for start, stop in pairwise([*starts.tolist(), len(numbers)]):
+        yield numbers[start:stop].tolist()
+
+
+__all__ = ["write_subset"]
