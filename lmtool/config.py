@@ -221,7 +221,7 @@ def check_inline(core: Mapping[str, Any], registry: Registry, raw: Raw) -> None:
     choose_inline("step", core["training"].step, registry, "training.step", raw)
     for setting in core["training"].trackers:
         choose_inline("tracker", setting, registry, "training.trackers", raw)
-    for setting in core["evaluation"].evaluators:
+    for setting in core["evaluation"].evaluators or ():
         choose_inline("evaluator", setting, registry, "evaluation.evaluators", raw)
 
 

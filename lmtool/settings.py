@@ -74,8 +74,10 @@ class TrainingConfig(Config):
 class EvaluationConfig(Config):
     """What `lmtool eval` computes, and how."""
 
-    evaluators: list[str | dict[str, Any]] = Field(
-        ["perplexity"], min_length=1, description="names, or tables with settings"
+    evaluators: list[str | dict[str, Any]] | None = Field(
+        None,
+        min_length=1,
+        description="names, or tables with settings; if left out, perplexity, of classes classification and log-loss",
     )
     batch_size: int = Field(16, ge=1, description="contiguous pieces of the text that are read side by side")
     bptt: int = Field(128, ge=1, description="time steps per window; changes speed, not results")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from lmtool.api import LanguageModel, Tokenizer
     from lmtool.array_types import Stream, StreamLogProbs
     from lmtool.registry import Registry
+
+
+DEFAULT_EVALUATORS = {"tokens": ("perplexity",), "classes": ("classification", "log-loss")}
+"""What is computed where a config names no evaluators, by what the model gives."""
 
 
 class TokenText(Protocol):
@@ -96,16 +100,27 @@ def evaluate(
     return Evaluation(metrics, len(streams), model.stateful, seconds, getattr(model, "adapts", False))
 
 
-def make_evaluators(config: EvaluationConfig, registry: Registry) -> list[Evaluator]:
-    """The evaluators that a config names. Raises ConfigError for one that asks for something else than tokens."""
+def make_evaluators(
+    config: EvaluationConfig, registry: Registry, *, takes: Literal["tokens", "classes"] = "tokens"
+) -> list[Evaluator]:
+    """The evaluators that a config names, or the usual ones.
+
+    Args:
+        config: Whose `evaluators` are wanted.
+        registry: Where they are looked up.
+        takes: What the model gives.
+
+    Raises:
+        ConfigError: for one that asks for something else.
+    """
     evaluators = []
-    for setting in config.evaluators:
+    for setting in config.evaluators or DEFAULT_EVALUATORS[takes]:
         choice = choose_inline("evaluator", setting, registry, "evaluation.evaluators")
         evaluator = choice.load()(choice.config)
-        if evaluator.takes != "tokens":
-            raise ConfigError(
-                f"evaluation.evaluators: '{choice.name}' takes {evaluator.takes}, a language model gives tokens"
-            )
+        if evaluator.takes != takes:
+            gives = "a classifier gives classes" if takes == "classes" else "a language model gives tokens"
+            hint = f"leave evaluation.evaluators out for {', '.join(DEFAULT_EVALUATORS[takes])}"
+            raise ConfigError(f"evaluation.evaluators: '{choice.name}' takes {evaluator.takes}, {gives}", hint)
         evaluators.append(evaluator)
     return evaluators
 

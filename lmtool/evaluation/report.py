@@ -6,24 +6,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lmtool.evaluation.tables import Columns, figure_cell
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.table import Table
-    from rich.text import Text as RichText
 
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
+    from lmtool.evaluation.tables import Row
     from lmtool.evaluation.text import Text
 
-    Fact = tuple[str, list[str]]
-    """A row of the table: its label, and what it says of each run."""
-    Figure = tuple[str, list[RichText]]
-
 SCHEMA = 1
-BEST = "* "
-GAP = 3
-"""Columns between two columns of the table."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +75,12 @@ def _result_to_json(result: Result) -> dict[str, Any]:
         "adapts": evaluation.adapts,
         "seconds": round(evaluation.seconds, 3),
         "counts": result.counts,
-        "metrics": {name: _metric_to_json(metric) for name, metric in evaluation.metrics.items()},
+        "metrics": {name: metric_to_json(metric) for name, metric in evaluation.metrics.items()},
     }
 
 
-def _metric_to_json(metric: Metric) -> dict[str, Any]:
+def metric_to_json(metric: Metric) -> dict[str, Any]:
+    """Value, standard error and n of a metric."""
     stderr = None if metric.stderr is None else number(metric.stderr)
     described = {"value": number(metric.value), "stderr": stderr, "n": metric.n}
     return described | ({"lower_bound": True} if metric.lower_bound else {})
@@ -111,53 +107,10 @@ def tables(results: Sequence[Result], width: int) -> list[Table]:
 
     Args:
         results: At least one.
-        width: Columns of the terminal. What does not fit side by side goes into further tables with the same rows; a
-            run that is too wide even alone has its names folded, never its figures.
+        width: Columns of the terminal; see `Columns.tables`.
     """
-    facts = _facts(results)
-    figures = [(name, [_cell(*cell) for cell in _cells(results, name)]) for name in _shown_names(results)]
-    labels = max(len(label) for label, _ in (*facts, *figures))
-    widths = [_width(result.run, i, facts, figures) for i, result in enumerate(results)]
-    return [_table(results, columns, facts, figures, labels) for columns in _side_by_side(widths, width - labels)]
-
-
-def _width(run: str, column: int, facts: Sequence[Fact], figures: Sequence[Figure]) -> int:
-    from rich.cells import cell_len
-
-    names = [run, *(values[column] for _, values in facts)]
-    return max([*map(cell_len, names), *(cells[column].cell_len for _, cells in figures)])
-
-
-def _side_by_side(widths: Sequence[int], available: int) -> list[list[int]]:
-    """Indices of the columns of each table."""
-    groups: list[list[int]] = []
-    left = 0
-    for i, width in enumerate(widths):
-        if not groups or width + GAP > left:
-            groups.append([])
-            left = available
-        groups[-1].append(i)
-        left -= width + GAP
-    return groups
-
-
-def _table(
-    results: Sequence[Result], columns: list[int], facts: Sequence[Fact], figures: Sequence[Figure], labels: int
-) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    made.add_column("", no_wrap=True, min_width=labels)
-    for column in columns:
-        widest = max((len(cells[column]) for _, cells in figures), default=1)
-        made.add_column(results[column].run, justify="right", overflow="fold", min_width=widest)
-    for label, values in facts:
-        made.add_row(label, *(values[column] for column in columns))
-    made.add_section()
-    for name, cells in figures:
-        made.add_row(name, *(cells[column] for column in columns))
-    return made
+    figures = [(name, [figure_cell(*cell) for cell in _cells(results, name)]) for name in _shown_names(results)]
+    return Columns([result.run for result in results], _facts(results), figures).tables(width)
 
 
 def _shown_names(results: Sequence[Result]) -> list[str]:
@@ -187,7 +140,7 @@ def legend(results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _facts(results: Sequence[Result]) -> list[Fact]:
+def _facts(results: Sequence[Result]) -> list[Row]:
     return [
         ("model", [result.model for result in results]),
         ("tokenizer", [f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids" for result in results]),
@@ -202,27 +155,6 @@ def _state(evaluation: Evaluation) -> str:
         return "per line"
     streams = f"{evaluation.streams} stream{'s' if evaluation.streams > 1 else ''}"
     return f"carried, {streams}{', adapts' if evaluation.adapts else ''}"
-
-
-def _cell(metric: Metric | None, best: bool) -> RichText:
-    from rich.text import Text
-
-    if metric is None:
-        return Text("–")
-    form = _format(metric.value)
-    value = form.format(metric.value)
-    error = "" if metric.stderr is None else f" ± {form.format(metric.stderr)}"
-    signs = f"{BEST if best else ''}{'≥ ' if metric.lower_bound else ''}"
-    return Text(f"{signs}{value}{error}", style="bold" if best else "")
-
-
-def _format(value: float) -> str:
-    """Five digits or so; powers of ten only for what is too large or too small without."""
-    size = abs(value)
-    if not math.isfinite(size) or size >= 1e9 or 0 < size < 1e-4:
-        return "{:.3e}"
-    places = 2 if size >= 100 else 3 if size >= 10 else 4
-    return f"{{:.{places}f}}"
 
 
 def best_of(results: Sequence[Result], name: str) -> set[int]:

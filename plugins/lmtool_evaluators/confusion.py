@@ -32,15 +32,16 @@ class Confusion:
         return {}
 
     def details(self, state: Outcomes | None) -> dict[str, Any]:
-        """`labels` and `matrix` [C, C]; or `matrices` [C, 2, 2] where documents have any number of labels."""
+        """`confusion`: `labels` and `matrix` [C, C]; `matrices` [C, 2, 2] where documents have any number of labels."""
         if not state:
-            return {"labels": [], "matrix": []}
+            return {"confusion": {"labels": [], "matrix": []}}
         counts = state.counts
         targets, predicted = state.targets.astype(np.int64), state.predicted.astype(np.int64)
         if not state.multi_label:
-            return {"labels": list(state.labels), "matrix": ((targets.T * counts) @ predicted).tolist()}
+            return {"confusion": {"labels": list(state.labels), "matrix": ((targets.T * counts) @ predicted).tolist()}}
         cells = [[counts @ (t * p) for p in (1 - predicted, predicted)] for t in (1 - targets, targets)]
-        return {"labels": list(state.labels), "matrices": np.moveaxis(np.array(cells), 2, 0).tolist()}
+        matrices = np.moveaxis(np.array(cells), 2, 0).tolist()
+        return {"confusion": {"labels": list(state.labels), "matrices": matrices}}
 
 
 __all__ = ["Confusion"]

@@ -191,6 +191,20 @@ class Constant:
         return {"constant": Metric(1.0, n=1)}
 
 
+def test_what_is_computed_follows_from_what_the_model_gives():
+    def names(takes):
+        return [type(one).__name__ for one in evaluation.make_evaluators(EvaluationConfig(), Registry(), takes=takes)]
+
+    assert names("tokens") == ["Perplexity"]
+    assert names("classes") == ["Classification", "LogLoss"]
+
+
+@pytest.mark.parametrize(("name", "takes"), [("perplexity", "classes"), ("calibration", "tokens")])
+def test_an_evaluator_of_something_else_is_an_error_that_names_both(name, takes):
+    with pytest.raises(ConfigError, match=f"'{name}' takes .*gives {takes}"):
+        evaluation.make_evaluators(EvaluationConfig(evaluators=[name]), Registry(), takes=takes)
+
+
 def test_two_evaluators_with_the_same_metric_are_an_error():
     text = Text(["ab"], TOKENIZER)
 

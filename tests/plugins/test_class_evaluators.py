@@ -213,7 +213,7 @@ def test_many_classes_are_drawn_in_blocks_that_together_are_one_draw(monkeypatch
 @FEW
 @given(guesses())
 def test_the_confusion_matrix_is_that_of_scikit_learn(predictions):
-    found = details(Confusion(ConfusionConfig()), predictions)
+    found = details(Confusion(ConfusionConfig()), predictions)["confusion"]
 
     labels = list(range(len(predictions.labels) + 1))  # one more than there are: scikit-learn warns of a single one
     expected = sklearn_metrics.confusion_matrix(predictions.targets, predictions.predicted, labels=labels)[:-1, :-1]
@@ -223,7 +223,7 @@ def test_the_confusion_matrix_is_that_of_scikit_learn(predictions):
 @FEW
 @given(labellings())
 def test_each_label_has_the_confusion_matrix_of_scikit_learn(predictions):
-    found = details(Confusion(ConfusionConfig()), predictions)
+    found = details(Confusion(ConfusionConfig()), predictions)["confusion"]
 
     expected = sklearn_metrics.multilabel_confusion_matrix(predictions.targets, predictions.predicted)
     assert found["matrices"] == expected.tolist()

@@ -1,0 +1,103 @@
+"""Figures of runs side by side, as tables for people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+    from rich.text import Text as RichText
+
+    from lmtool.api import Metric
+
+    Row = tuple[str, list[str]]
+    """A label, and what it says of each run."""
+    Figure = tuple[str, list[RichText]]
+
+BEST = "* "
+GAP = 3
+"""Columns between two columns of the table."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One column a run: facts above, figures below."""
+
+    runs: list[str]
+    facts: list[Row]
+    figures: list[Figure]
+
+    def tables(self, width: int) -> list[Table]:
+        """What does not fit side by side goes into further tables with the same rows; a run that is too wide even alone
+        has its names folded, never its figures.
+
+        Args:
+            width: Columns of the terminal.
+        """
+        labels = max(len(label) for label, _ in (*self.facts, *self.figures))
+        widths = [self._width(i) for i in range(len(self.runs))]
+        return [self._table(columns, labels) for columns in _side_by_side(widths, width - labels)]
+
+    def _width(self, column: int) -> int:
+        from rich.cells import cell_len
+
+        names = [self.runs[column], *(values[column] for _, values in self.facts)]
+        return max([*map(cell_len, names), *(cells[column].cell_len for _, cells in self.figures)])
+
+    def _table(self, columns: list[int], labels: int) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        made.add_column("", no_wrap=True, min_width=labels)
+        for column in columns:
+            widest = max((len(cells[column]) for _, cells in self.figures), default=1)
+            made.add_column(self.runs[column], justify="right", overflow="fold", min_width=widest)
+        for label, values in self.facts:
+            made.add_row(label, *(values[column] for column in columns))
+        made.add_section()
+        for name, cells in self.figures:
+            made.add_row(name, *(cells[column] for column in columns))
+        return made
+
+
+def _side_by_side(widths: Sequence[int], available: int) -> list[list[int]]:
+    """Indices of the columns of each table."""
+    groups: list[list[int]] = []
+    left = 0
+    for i, width in enumerate(widths):
+        if not groups or width + GAP > left:
+            groups.append([])
+            left = available
+        groups[-1].append(i)
+        left -= width + GAP
+    return groups
+
+
+def figure_cell(metric: Metric | None, best: bool) -> RichText:
+    """A figure with its standard error and its signs; a dash for one that is not there."""
+    from rich.text import Text
+
+    if metric is None:
+        return Text("–")
+    form = number_format(metric.value)
+    value = form.format(metric.value)
+    error = "" if metric.stderr is None else f" ± {form.format(metric.stderr)}"
+    signs = f"{BEST if best else ''}{'≥ ' if metric.lower_bound else ''}"
+    return Text(f"{signs}{value}{error}", style="bold" if best else "")
+
+
+def number_format(value: float) -> str:
+    """Five digits or so; powers of ten only for what is too large or too small without."""
+    size = abs(value)
+    if not math.isfinite(size) or size >= 1e9 or 0 < size < 1e-4:
+        return "{:.3e}"
+    places = 2 if size >= 100 else 3 if size >= 10 else 4
+    return f"{{:.{places}f}}"
+
+
+__all__ = ["Columns", "figure_cell", "number_format"]
