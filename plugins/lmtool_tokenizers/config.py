@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from lmtool.config import Config
@@ -16,6 +18,9 @@ class WordConfig(Config):
     vocab_size: int | None = Field(None, ge=2, description="keep the most frequent words, specials included")
     min_count: int = Field(1, ge=1, description="words that are rarer in the training text are unknown")
     lowercase: bool = Field(False, description="turn text to lower case first; what was upper case is lost")
+    punctuation: Literal["keep", "split", "drop"] = Field(
+        "keep", description="keep it with its word; split it off, each sign a token; drop it"
+    )
 
 
 class BPEConfig(Config):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from lmtool.errors import DataError
 from lmtool_tokenizers import vocabulary
+from lmtool_tokenizers.config import WordConfig
 from lmtool_tokenizers.vocabulary import EOS_ID, UNK_ID
 from lmtool_tokenizers.word_counts import count_words
 from lmtool_tokenizers.word_table import WordTable
@@ -17,31 +20,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from lmtool_tokenizers.config import WordConfig
-
 UNK = "<unk>"
 """The unknown word. Where the text itself has it, it is a word like others, with the same id."""
+
+_PUNCTUATION = re.compile(r"(?!<unk>)(?<!<unk)[^\w\s']|(?<!\w)'|'(?!\w)")
+"""Any sign that is neither letter, digit nor white space, but for an apostrophe between two of them, as in `don't`, and
+for those of `<unk>`."""
 
 _FEW = 1 << 14
 """Characters of a batch up to which a dict is as fast as a table, and need not be built first."""
 
 
 class WordTokenizer:
-    """One id a word. What is lost: which white space stood between words, unknown words, case if `lowercase`.
+    """One id a word. What is lost: which white space stood between words, unknown words, case if `lowercase`, and
+    punctuation if it is dropped.
 
     Args:
         words: By id: the end of a line, `<unk>`, then the known words.
         lowercase: Turn text to lower case first.
+        punctuation: `keep` it with its word, `split` it off, or `drop` it.
     """
 
     eos_id = EOS_ID
     unk_id: int | None = UNK_ID
-    unit: Literal["word"] = "word"
 
-    def __init__(self, words: Sequence[str], *, lowercase: bool = False) -> None:
+    def __init__(self, words: Sequence[str], *, lowercase: bool = False, punctuation: str = "keep") -> None:
         self.words = tuple(words)
-        self.lowercase = lowercase
+        self.lowercase, self.punctuation = lowercase, punctuation
         self.vocab_size = len(self.words)
+
+    @property
+    def unit(self) -> Literal["word", "subword"]:
+        return "word" if self.punctuation == "keep" else "subword"
 
     @classmethod
     def train(cls, lines: Iterable[str], config: WordConfig) -> WordTokenizer:
@@ -50,25 +60,28 @@ class WordTokenizer:
     @classmethod
     def train_text(cls, blocks: Iterable[str], config: WordConfig) -> WordTokenizer:
         """See `lmtool.api.TextTokenizer`."""
-        words, counts = count_words(block.lower() if config.lowercase else block for block in blocks)
+        words, counts = count_words(_prepared(block, config.lowercase, config.punctuation) for block in blocks)
         chosen = vocabulary.choose_sorted(words, counts, UNK, config.vocab_size, config.min_count)
-        return cls(chosen, lowercase=config.lowercase)
+        return cls(chosen, lowercase=config.lowercase, punctuation=config.punctuation)
 
     @property
     def merges_words(self) -> bool:
-        return self.lowercase
+        return self.lowercase or self.punctuation == "drop"
 
     @cached_property
     def fingerprint(self) -> str:
-        return vocabulary.fingerprint_of_tokens("word", self.words, self.lowercase)
+        settings = [self.lowercase] if self.punctuation == "keep" else [self.lowercase, self.punctuation]
+        return vocabulary.fingerprint_of_tokens("word", self.words, *settings)
+
+    def _prepared(self, text: str) -> str:
+        return _prepared(text, self.lowercase, self.punctuation)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {word: i for i, word in enumerate(self.words) if i != EOS_ID}
 
     def encode(self, line: str) -> list[int]:
-        words = (line.lower() if self.lowercase else line).split()
-        return list(map(self._ids.get, words, repeat(UNK_ID)))
+        return list(map(self._ids.get, self._prepared(line).split(), repeat(UNK_ID)))
 
     def encode_batch(self, lines: Sequence[str]) -> np.ndarray:
         text = "\n".join([*lines, ""])
@@ -80,7 +93,7 @@ class WordTokenizer:
         """See `lmtool.api.TextTokenizer`."""
         if len(text) < _FEW and "_table" not in self.__dict__:
             return np.array([i for line in text.split("\n")[:-1] for i in (*self.encode(line), EOS_ID)], np.int32)
-        return self._table.encode(text.lower() if self.lowercase else text, UNK_ID)
+        return self._table.encode(self._prepared(text), UNK_ID)
 
     @cached_property
     def _table(self) -> WordTable:
@@ -95,19 +108,29 @@ class WordTokenizer:
         return [self.words[i] for i in ids]
 
     def save(self, folder: Path) -> None:
-        vocabulary.save(folder, self.words, lowercase=self.lowercase)
+        punctuation = {} if self.punctuation == "keep" else {"punctuation": self.punctuation}
+        vocabulary.save(folder, self.words, lowercase=self.lowercase, **punctuation)
 
     @classmethod
     def load(cls, folder: Path) -> WordTokenizer:
         contents = vocabulary.load(folder)
-        return cls(contents["tokens"], lowercase=bool(contents.get("lowercase")))
+        punctuation = contents.get("punctuation", "keep")
+        if punctuation not in get_args(WordConfig.model_fields["punctuation"].annotation):
+            raise DataError(f"{folder} is damaged: its punctuation is {punctuation!r}")
+        return cls(contents["tokens"], lowercase=bool(contents.get("lowercase")), punctuation=punctuation)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"words": self.words, "lowercase": self.lowercase, "vocab_size": self.vocab_size}
+        return {name: getattr(self, name) for name in ("words", "lowercase", "punctuation", "vocab_size")}
 
     def __eq__(self, other: object) -> bool:
-        same_kind = isinstance(other, WordTokenizer)
-        return same_kind and (self.words, self.lowercase) == (other.words, other.lowercase)  # type: ignore[attr-defined]
+        return isinstance(other, WordTokenizer) and self.__getstate__() == other.__getstate__()
 
     def __hash__(self) -> int:
         return hash(self.words)
+
+
+def _prepared(text: str, lowercase: bool, punctuation: str) -> str:
+    """Text whose words are what stands between white space."""
+    if punctuation != "keep":
+        text = _PUNCTUATION.sub(r" \g<0> " if punctuation == "split" else " ", text)
+    return text.lower() if lowercase else text

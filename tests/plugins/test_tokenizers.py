@@ -42,6 +42,16 @@ def test_word_with_few_words_in_lower_case(check):
     check()
 
 
+@conformance("tokenizer", "word", config={"punctuation": "split"})
+def test_word_without_its_punctuation(check):
+    check()
+
+
+@conformance("tokenizer", "word", config={"punctuation": "drop", "lowercase": True})
+def test_word_without_any_punctuation(check):
+    check()
+
+
 @conformance("tokenizer", "bpe", config={"vocab_size": 300})
 def test_bpe(check):
     check()
@@ -87,6 +97,24 @@ def test_word_vocabulary_is_by_count_then_by_code_points():
     # b 3 times, a twice, c once
     assert tokenizer.words == ("<eos>", "<unk>", "b", "a", "c")
     assert tokenizer.encode("a z <unk>") == [3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("punctuation", "words"),
+    [
+        ("keep", ["(it's)", "'so',", "don't!", "3.5", "a_b"]),
+        ("split", ["(", "it's", ")", "'", "so", "'", ",", "don't", "!", "3", ".", "5", "a_b"]),
+        ("drop", ["it's", "so", "don't", "3", "5", "a_b"]),
+    ],
+)
+def test_punctuation_stays_with_its_word_or_not(punctuation, words, tmp_path):
+    line = "(it's) 'so', don't! 3.5 a_b"
+    tokenizer = WordTokenizer.train([line], WordConfig(punctuation=punctuation))
+    tokenizer.save(tmp_path)
+
+    assert tokenizer.tokens(tokenizer.encode(line)) == words
+    assert WordTokenizer.load(tmp_path) == tokenizer
+    assert (tokenizer.unit == "word") == (punctuation == "keep")  # a word of the text may be several tokens, or none
 
 
 def test_rare_words_are_unknown():
