@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -9,18 +11,19 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmtool.cache import cache_folder
-from lmtool.config import DataConfig
+from lmtool.config import DEFAULT_LABEL, DataConfig
 from lmtool.data.dataset import RECORD, Dataset
+from lmtool.data.labels import Labels, known_labels
 from lmtool.data.prepare import SPLITS, build, make_plan
-from lmtool.data.sources import STDIN
+from lmtool.data.sources import STDIN, format_suffix
 from lmtool.data.tokenizer_folder import open_tokenizer
 from lmtool.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lmtool.data.dataset import Split
     from lmtool.registry import Registry
@@ -95,16 +98,16 @@ class Texts:
         """
         if self._on is None or self._on in SPLITS:
             return self._split(run)
-        tokenizer = run.tokenizer.fingerprint
-        if tokenizer not in self._encoded:
-            self._encoded[tokenizer] = self._encode(self._on, run)
-        return Text(self._encoded[tokenizer].split("test"), self._on, None, (self._on,), chosen=True)
+        wanted = Wanted.of(run, self._on, self._registry)
+        if wanted.key not in self._encoded:
+            self._encoded[wanted.key] = self._encode(self._on, run, wanted)
+        return Text(self._encoded[wanted.key].split("test"), self._on, None, (self._on,), chosen=True)
 
     def _split(self, run: Run) -> Text:
         dataset = self._dataset(run)
         name = self._on or _default_split(dataset)
         split = dataset.split(name)
-        sources = tuple(str(source["name"]) for source in dataset.record["splits"][name]["sources"])
+        sources = tuple(_source_name(source) for source in dataset.record["splits"][name]["sources"])
         return Text(split, str(dataset.path), name, sources, chosen=self._on is not None)
 
     def _dataset(self, run: Run) -> Dataset:
@@ -116,21 +119,81 @@ class Texts:
         if dataset.fingerprint != run.tokenizer.fingerprint:
             message = f"{dataset.path} was made with another tokenizer than {run.path}"
             raise DataError(message, f"`lmtool tokenize --with {run.path} --test FILE -o DATASET` makes one that fits")
+        if run.predicts == "classes":
+            _check_labels(dataset, run)
         return dataset
 
-    def _encode(self, source: str, run: Run) -> Dataset:
+    def _encode(self, source: str, run: Run, wanted: Wanted) -> Dataset:
         _check_source(source)
         tokenizer, found = open_tokenizer(run.path, self._registry)
         path = source
         if source == STDIN or Path(source).is_fifo():
             path = str(_spooled(source, self._scratch / "stream"))
-        data = DataConfig.model_validate({"test": [path]})
+        field = wanted.labels.field if wanted.labels else None
+        data = DataConfig.model_validate({"test": [path], "reader": wanted.reader, "label": field})
         try:
-            plan = make_plan(data, None, self._registry, ready=(tokenizer, found))
-            return build(plan, self._scratch / tokenizer.fingerprint, progress=self._progress)
+            plan = make_plan(data, None, self._registry, ready=(tokenizer, found), labels=wanted.labels)
+            return build(plan, self._scratch / wanted.key, progress=self._progress)
         except DataError as error:  # what the user wrote has other names here
             hint = error.hint and error.hint.replace("--test", "--on").replace(path, source)
             raise DataError(error.message.replace(path, source), hint) from None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How raw text is read for a run: as the text that it learned from was."""
+
+    tokenizer: str
+    """Its fingerprint."""
+    labels: Labels | None
+    """Those of a classifier; None where a language model is evaluated, which needs none."""
+    reader: Mapping[str, Any]
+    """That of the run's config, where it reads such files; empty to go by suffix."""
+
+    @classmethod
+    def of(cls, run: Run, source: str, registry: Registry) -> Wanted:
+        labels = labels_of(run) if run.predicts == "classes" else None
+        return cls(run.tokenizer.fingerprint, labels, _reader(run, source, registry, else_too=labels is not None))
+
+    @property
+    def key(self) -> str:
+        contents = [self.tokenizer, self.labels and self.labels.to_json(), self.reader]
+        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+
+def labels_of(run: Run) -> Labels:
+    """The labels that a classifier learned, and the field that they came from."""
+    if known := known_labels(run.path):
+        return known
+    classifier = run.classifier()
+    return Labels(run.config["data"].get("label", DEFAULT_LABEL), classifier.labels, classifier.multi_label)
+
+
+def _reader(run: Run, source: str, registry: Registry, *, else_too: bool) -> Mapping[str, Any]:
+    """The run's reader for files of its formats; `else_too` for those that no reader claims, too."""
+    reader: Mapping[str, Any] = run.config["data"].get("reader") or {}
+    if not reader:
+        return {}
+    suffix = format_suffix(source)
+    reads = {name: registry.find("reader", name).component.capabilities for name in registry.names("reader")}
+    claimed = any(suffix in suffixes for suffixes in reads.values())
+    fits = suffix in reads.get(str(reader["name"]), ()) or (else_too and not claimed)
+    return reader if fits else {}
+
+
+def _check_labels(dataset: Dataset, run: Run) -> None:
+    labels = labels_of(run)
+    if dataset.label_names != labels.names:
+        message = f"{dataset.path} has other classes than those that {run.path} learned"
+        hint = f"`lmtool tokenize --with {run.path} --label {labels.field} --test FILE -o DATASET` makes one that fits"
+        raise DataError(message, hint)
+
+
+def _source_name(source: Mapping[str, Any]) -> str:
+    share = source.get("share")
+    return (
+        f"{source['name']} ({share['fraction']:.0%} held out)" if share and share["held_out"] else str(source["name"])
+    )
 
 
 def _default_split(dataset: Dataset) -> str:
