@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from lmtool import pretrained
+from lmtool.config_errors import explain
 from lmtool.errors import ConfigError, did_you_mean
 from lmtool.settings import Config, DataConfig, EvaluationConfig, TrainingConfig
 
@@ -54,6 +56,8 @@ class RunConfig:
     """None for fitted models."""
     training: TrainingConfig
     evaluation: EvaluationConfig
+    init_from: str | None = None
+    """The run whose backbone and embedding training starts from: `model.init_from`."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every setting, defaults included, as TOML can hold it (None is left out)."""
@@ -64,6 +68,8 @@ class RunConfig:
                 sections[name] = {"name": value.name, **value.config.model_dump(mode="json", exclude_none=True)}
             elif value is not None:
                 sections[name] = value.model_dump(mode="json", exclude_none=True)
+        if self.init_from is not None:
+            sections["model"][pretrained.KEY] = self.init_from
         return sections
 
     def to_toml(self) -> str:
@@ -155,6 +161,7 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         PluginError: if a component is unknown.
     """
     check_sections(raw)
+    raw = pretrained.with_source(raw, registry)
     core = {name: _validate(schema, raw, name) for name, schema in CORE_SECTIONS.items()}
     model = choose(raw, "model", registry)
     fitted = "fitted" in model.found.component.capabilities
@@ -163,14 +170,15 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
     task = choose(raw, "task", registry)
     core["data"] = _with_label(core["data"], task)
-    from_dataset = core["data"].path is not None and "tokenizer" not in raw.values
+    tokenizer = _choose_tokenizer(raw, core["data"], registry)
     check_inline(core, registry, raw)
     return RunConfig(
         **core,
-        tokenizer=None if from_dataset else choose(raw, "tokenizer", registry),
+        tokenizer=tokenizer,
         task=task,
         model=model,
         optimizer=None if fitted else choose(raw, "optimizer", registry),
+        init_from=pretrained.init_from(raw),
     )
 
 
@@ -184,6 +192,16 @@ def _with_label(data: DataConfig, task: Choice) -> DataConfig:
     if data.path is not None or data.label is not None or "classes" not in task.found.component.capabilities:
         return data
     return data.model_copy(update={"label": DEFAULT_LABEL})
+
+
+def _choose_tokenizer(raw: Raw, data: DataConfig, registry: Registry) -> Choice | None:
+    """None if a dataset brings it, or the run that training starts from."""
+    given, source = "tokenizer" in raw.values, pretrained.init_from(raw)
+    if source is not None:
+        if given:
+            pretrained.check_tokenizer(source, choose(raw, "tokenizer", registry), raw.where("tokenizer"))
+        return None
+    return None if data.path is not None and not given else choose(raw, "tokenizer", registry)
 
 
 def check_sections(raw: Raw) -> None:
@@ -204,6 +222,8 @@ def core_section(raw: Raw, name: str) -> Any:
 def choose(raw: Raw, kind: str, registry: Registry) -> Choice:
     """The component that section `[kind]` names, with its validated settings."""
     section = dict(raw.values.get(kind, {}))
+    if kind == "model":
+        section.pop(pretrained.KEY, None)
     name = section.pop("name", DEFAULT_NAMES.get(kind))
     if name is None:
         names = ", ".join(registry.names(kind))
@@ -267,51 +287,7 @@ def _validate(schema: type[Config], raw: Raw, path: str, values: Mapping[str, An
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise _explain(error.errors(include_url=False)[0], schema, raw, path) from None
-
-
-_BOUNDS = {
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be more than {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "string_type": "must be a string",
-    "bool_type": "must be true or false",
-    "list_type": "must be a list",
-    "dict_type": "must be a table",
-    "literal_error": "must be one of {expected}",
-    "too_short": "must have at least {min_length} entries",
-}
-
-
-def _explain(error: Any, schema: type[Config], raw: Raw, section: str) -> ConfigError:
-    """One pydantic error as one line: where, which key, what is allowed, what it got."""
-    # Branches of a union appear in `loc` as type names ("int"); keys of the config are what the user knows.
-    location = [str(part) for part in error["loc"] if not (isinstance(part, str) and part in _UNION_BRANCHES)]
-    path = ".".join([section, *location])
-    if error["type"] == "extra_forbidden":
-        known = list(schema.model_fields)
-        near = did_you_mean(location[-1], known)
-        has = ", ".join(known) or "no settings"
-        return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{section}] has {has}")
-    if error["type"] == "missing":
-        return ConfigError(f"{raw.where(section)}{path} is missing")
-    context = error.get("ctx", {})
-    template = _BOUNDS.get(error["type"])
-    reason = template.format(**context) if template else error["msg"][:1].lower() + error["msg"][1:]
-    return ConfigError(f"{raw.where(path)}{path} {reason}, got {_shown(error['input'])}")
-
-
-_UNION_BRANCHES = frozenset({"int", "float", "str", "bool", "none", "list[int]", "list[str]", "list[float]"})
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+        raise explain(error.errors(include_url=False)[0], schema, raw, path) from None
 
 
 __all__ = [

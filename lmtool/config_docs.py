@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticUndefined
 
+from lmtool import pretrained
 from lmtool.config import COMPONENT_SECTIONS, CORE_SECTIONS, DEFAULT_NAMES, SECTIONS, Config
 from lmtool.errors import ConfigError, PluginError
 
@@ -43,6 +44,8 @@ def template(registry: Registry, names: Mapping[str, str]) -> str:
         name = names.get(section) or DEFAULT_NAMES[section]
         found = registry.find(section, name)
         written = [f"[{section}]  # {_one_line(found.component.summary)}", f'name = "{name}"']
+        if section == "model" and not fitted:
+            written += [f"# {pretrained.KEY} =  # {pretrained.DESCRIPTION}"]
         written += _settings(found.config_class())
         if section == "tokenizer" and section not in names:
             # A dataset brings its own, and another one would be an error.
@@ -80,7 +83,8 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     sections: dict[str, Any] = {name: schema.model_json_schema() for name, schema in CORE_SECTIONS.items()}
     for kind in COMPONENT_SECTIONS:
         schemas = [_component_schema(registry, kind, name) for name in registry.names(kind)]
-        sections[kind] = {"oneOf": [schema for schema in schemas if schema]}
+        known = [schema for schema in schemas if schema]
+        sections[kind] = {"oneOf": [*known, _MODEL_OF_RUN] if kind == "model" else known}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "lmtool run",
@@ -88,6 +92,17 @@ def json_schema(registry: Registry) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {name: sections[name] for name in SECTIONS},
     }
+
+
+_INIT_FROM = {"type": "string", "description": pretrained.DESCRIPTION}
+_MODEL_OF_RUN = {
+    "title": "model of another run",
+    "type": "object",
+    "properties": {pretrained.KEY: _INIT_FROM},
+    "required": [pretrained.KEY],
+    "not": {"required": ["name"]},
+}
+"""Its settings are those of the run's model; which they are cannot be said here."""
 
 
 def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any] | None:
@@ -101,6 +116,8 @@ def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any
     schema["title"] = f"{kind} {name}"
     schema["description"] = found.component.summary
     schema["properties"] = {"name": {"const": name}, **schema.get("properties", {})}
+    if kind == "model" and "backbone" in found.component.capabilities:
+        schema["properties"][pretrained.KEY] = _INIT_FROM
     if name != DEFAULT_NAMES.get(kind):
         schema["required"] = ["name", *schema.get("required", [])]
     return schema

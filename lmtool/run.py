@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lmtool import __version__
+from lmtool import __version__, pretrained
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, explain_os_errors, recover_folder, write_atomic
@@ -85,6 +85,7 @@ class Run:
             "dataset": {"path": str(dataset.path.absolute()), "key": dataset.key, "fingerprint": dataset.fingerprint},
             "result": {},
             **_imported(config),
+            **pretrained.record(config, dataset, path),
         }
         # Whoever still trains the run that is replaced would go on writing into the new one.
         with _locked(path) if is_run else contextlib.nullcontext(), atomic_folder(path, replace=is_run) as scratch:
@@ -222,6 +223,8 @@ class Run:
             raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
         if self.record.get("imported") != _imported(config).get("imported"):
             raise ConfigError(f"{self.path} was begun with another content of the file that is imported", hint)
+        if self.record.get("init_from") != pretrained.record(config, dataset, self.path).get("init_from"):
+            raise ConfigError(f"{self.path} was begun with other weights of {config.init_from}", hint)
         now = _flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
         before = _flat({name: section for name, section in self._resolved().items() if name in COMPARED})
         for key in [*now, *before]:

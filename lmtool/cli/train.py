@@ -10,8 +10,6 @@ import typer
 from lmtool.cli import terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lmtool.config import RunConfig
     from lmtool.data.dataset import Dataset
     from lmtool.devices import DeviceOptions
@@ -117,11 +115,12 @@ def _data_flags(data: list[str]) -> dict[str, Any]:
 def _train(
     config: RunConfig, output: Path | None, stop: Any, devices: DeviceOptions, processes: Processes, *, force: bool
 ) -> Run:
+    from lmtool.data.of_config import dataset_of
     from lmtool.training import train as train_run
 
     registry = terminal.registry()
     with processes.together(), terminal.progress() as shown:
-        dataset = processes.in_turn(lambda: _dataset(config, shown.update))
+        dataset = processes.in_turn(lambda: dataset_of(config, registry, shown.update))
         path = output or _default_path(config, dataset)
         terminal.say(f"run: {path}")
         return train_run(
@@ -136,19 +135,6 @@ def _train(
             devices=devices,
             processes=processes,
         )
-
-
-def _dataset(config: RunConfig, progress: Callable[[str, float], None]) -> Dataset:
-    """What is learned from. A model that is imported needs nothing but a vocabulary, and brings that itself."""
-    from lmtool.data.prepare import prepare
-    from lmtool.data.vocabulary import dataset_of_words
-    from lmtool.run import is_imported
-
-    registry = terminal.registry()
-    if not is_imported(config) or config.tokenizer is None or config.data.train:
-        return prepare(config.data, config.tokenizer, registry, progress)
-    words = config.model.load()(config.model.config).vocabulary()
-    return dataset_of_words(words, config.data, config.tokenizer, registry, progress)
 
 
 def _default_path(config: RunConfig, dataset: Dataset) -> Path:

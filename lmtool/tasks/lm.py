@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lmtool.config import TrainingConfig
     from lmtool.data.dataset import Dataset
     from lmtool.tasks.config import LMConfig
+    from lmtool.tasks.output import OutputLayer
 
 
 class LanguageModelling:
@@ -46,6 +47,11 @@ class LanguageModelling:
         self.output = learn_output_layer(config, tokenizer.vocab_size, size, split)
         self.network = LanguageModelNetwork(config, self.output, backbone, training.precision)
         self._eos_id = tokenizer.eos_id
+
+    def use_output(self, output: OutputLayer) -> None:
+        """Another output layer with parameters of the same shapes; before anything else is asked of the task."""
+        self.output = output
+        self.network = self.network.clone(output=output)
 
     @property
     def steps_per_epoch(self) -> int:

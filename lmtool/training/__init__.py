@@ -153,12 +153,14 @@ def _take_steps(
     from lmtool.training.parts import Parts
     from lmtool.training.placement import Placement, choose_devices
     from lmtool.training.state import initial_state
+    from lmtool.training.transfer import starting_point
 
     training = config.training
     chosen = choose_devices(devices, training.batch_size, warn)
     placement = Placement(chosen, shard_params=devices.shard_params)
     backbone = config.model.load()(config.model.config)
     task = config.task.load()(config.task.config, dataset=dataset, backbone=backbone, training=training)
+    start = starting_point(config, task, registry)
     layers = plan_layers(training, task)
     optimizer = _optimizer(config, task, layers)
     loss = placement.loss(layers.loss(task.loss) if layers else task.loss)
@@ -178,7 +180,7 @@ def _take_steps(
         processes=processes,
     )
     try:
-        state = processes.of_first(initial_state(task, optimizer, training.seed))
+        state = processes.of_first(initial_state(task, optimizer, training.seed, start))
         loop = TrainingLoop(parts, placement.place_state(state))
         end = loop.run()
     finally:

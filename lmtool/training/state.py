@@ -41,10 +41,19 @@ class Metrics(NamedTuple):
     """float32 [], global norm before clipping."""
 
 
-def initial_state(task: Task, optimizer: Optimizer, seed: int) -> TrainState:
-    """The state before the first step: a pure function of its arguments."""
+def initial_state(
+    task: Task, optimizer: Optimizer, seed: int, start: Callable[[Any], Any] = lambda params: params
+) -> TrainState:
+    """The state before the first step: a pure function of its arguments.
+
+    Args:
+        task: Gives fresh parameters.
+        optimizer: Gives its state.
+        seed: Of the run.
+        start: From fresh parameters to those that training starts from.
+    """
     seed_array = jnp.asarray(np.uint32(seed % 2**32).view(np.int32))
-    params = jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed_array), 0))
+    params = start(jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed_array), 0)))
     state: TrainState = on_device(
         TrainState(
             params=params,

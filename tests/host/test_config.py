@@ -178,8 +178,9 @@ def test_the_template_of_every_model_is_valid_as_it_stands(model, tmp_path):
 def test_the_schema_knows_every_section_and_every_component():
     schema = json_schema(registry)
 
-    names = {one["properties"]["name"]["const"] for one in schema["properties"]["model"]["oneOf"]}
-    assert names == set(registry.names("model"))
+    *models, of_run = schema["properties"]["model"]["oneOf"]
+    assert {one["properties"]["name"]["const"] for one in models} == set(registry.names("model"))
+    assert of_run["required"] == ["init_from"]
     assert set(schema["properties"]) == set(tomllib.loads(template(registry, {"model": "lstm", "tokenizer": "char"})))
     json.dumps(schema)
 

@@ -286,7 +286,8 @@ def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
 
     done = lmtool("config", "schema")
 
-    models = [schema["properties"]["name"]["const"] for schema in done.json["properties"]["model"]["oneOf"]]
+    *schemas, _ = done.json["properties"]["model"]["oneOf"]  # the last is for a model that is another run's
+    models = [schema["properties"]["name"]["const"] for schema in schemas]
     assert models == ["arpa", "cnn", "dynamic", "gru", "lstm", "mixture", "ngram", "rnn"]
     (line,) = done.stderr.splitlines()
     assert line.startswith("warning: not in the schema: model 'good' of lmtool-good cannot be used: ")

@@ -1,0 +1,168 @@
+"""The run that training starts from, `model.init_from`: what a config takes of it. Reads no weights."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lmtool.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from lmtool.config import Choice, Raw, RunConfig
+    from lmtool.data.dataset import Dataset
+    from lmtool.registry import Registry
+
+KEY = "init_from"
+DESCRIPTION = "a run whose backbone and embedding training starts from; without `name`, its model's settings hold, too"
+WEIGHTS = Path("model", "weights.safetensors")
+
+
+def init_from(raw: Raw) -> str | None:
+    """The setting `model.init_from`. Raises ConfigError if it is no path."""
+    path = raw.values.get("model", {}).get(KEY)
+    if path is not None and not (isinstance(path, str) and path):
+        raise ConfigError(f"{raw.where(f'model.{KEY}')}model.{KEY} must be a run folder, got {path!r}")
+    return path
+
+
+def with_source(raw: Raw, registry: Registry) -> Raw:
+    """A config in which `model.init_from` leaves nothing open: the model is that of the run, unless one is named, and
+    so is the size of the embedding, unless it is given.
+
+    Raises:
+        ConfigError: if the model is counted, or its name or the tokenizer is another than the run's.
+        DataError: if there is no such run, or it is damaged or has no weights yet.
+    """
+    path = init_from(raw)
+    if path is None:
+        return raw
+    values = dict(raw.values)
+    if "name" not in values["model"]:
+        values["model"] = {**_section(path, "model"), **values["model"]}
+    name = values["model"].get("name")
+    if isinstance(name, str) and "backbone" not in registry.find("model", name).component.capabilities:
+        raise ConfigError(f"{raw.where('model')}model '{name}' is counted: it has no weights to start from {path} with")
+    task = dict(values.get("task", {}))
+    schema = registry.find("task", str(task.get("name", "lm"))).config_class()
+    if "embedding_size" in schema.model_fields and "embedding_size" not in task:
+        values["task"] = {**task, "embedding_size": embedding_size(path)}
+    return replace(raw, values=values)
+
+
+def check_tokenizer(path: str, given: Choice, where: str) -> None:
+    """Raise ConfigError unless a tokenizer that a config gives is the one that the run was made with."""
+    record = _json(Path(path, "tokenizer", "component.json"))
+    settings = _read(path).get("tokenizer")
+    same = settings is None or given.config.model_dump(mode="json", exclude_none=True) == _without(settings, "name")
+    if record.get("name") != given.name or not same:
+        raise ConfigError(
+            f"{where}tokenizer '{given.name}' is not that of {path}, '{record.get('name')}'"
+            + ("" if record.get("name") != given.name else " with other settings"),
+            hint="leave [tokenizer] out: model.init_from brings it",
+        )
+
+
+def record(config: RunConfig, dataset: Dataset, run: Path) -> dict[str, Any]:
+    """The entry of a run's record that says from which other it started, and with which weights; empty if from none.
+
+    Raises:
+        DataError: if the other run has no weights, or another tokenizer than the dataset.
+        ConfigError: if it is the same.
+    """
+    path = config.init_from
+    if path is None:
+        return {}
+    if Path(path).resolve() == run.resolve():
+        raise ConfigError(f"{run} cannot start from its own weights", hint="`-o` names another folder")
+    if _json(Path(path, "tokenizer", "component.json")).get("fingerprint") != dataset.fingerprint:
+        raise DataError(
+            f"ids in {dataset.path} were written with another tokenizer than that of {path}",
+            hint=f"`lmtool tokenize --with {path} --train FILE … -o DATASET`",
+        )
+    return {KEY: {"run": path, "sha256": digest(path)}}
+
+
+def embedding_size(path: str) -> int:
+    """E of a run's network.
+
+    Raises:
+        DataError: if it has no weights yet, or they are damaged.
+        ConfigError: if it has no embedding.
+    """
+    shapes = _shapes(Path(path) / WEIGHTS, path)
+    for name in ("embedding", "embedding_0"):
+        if len(shapes.get(name, [])) == 2:
+            return int(shapes[name][1])
+    raise ConfigError(f"model.{KEY}: {path} has no embedding to start from")
+
+
+def digest(path: str) -> str:
+    """sha256 of a run's weights. Raises DataError if it has none yet."""
+    import hashlib
+
+    _shapes(Path(path) / WEIGHTS, path)
+    with (Path(path) / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _section(path: str, name: str) -> dict[str, Any]:
+    section = _read(path).get(name)
+    if not isinstance(section, dict):
+        raise DataError(f"{Path(path, 'config.toml')} is damaged: it has no section [{name}]")
+    return _without(section, KEY)
+
+
+def _without(section: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in section.items() if name != key}
+
+
+def _read(path: str) -> dict[str, Any]:
+    """The resolved config of a run."""
+    folder = Path(path)
+    if not (folder / "run.json").is_file():
+        missing = f"{path} is not a run: it has no run.json" if folder.exists() else f"no run {path}"
+        raise DataError(f"model.{KEY}: {missing}", hint="`lmtool train -o RUN` makes one")
+    file = folder / "config.toml"
+    try:
+        return tomllib.loads(file.read_bytes().decode("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+
+
+def _shapes(file: Path, path: str) -> dict[str, list[int]]:
+    """Of each array of a safetensors file, from its header alone: 8 bytes of its length, then JSON."""
+    _read(path)
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            header = json.loads(opened.read(min(length, 1 << 24)))
+        return {name: list(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except FileNotFoundError:
+        if (Path(path) / "model").is_dir():
+            raise ConfigError(f"model.{KEY}: {path} is no network: it has no weights to start from") from None
+        raise DataError(f"{path} has no model yet", hint="run the same `lmtool train` again to go on") from None
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
+
+
+__all__ = [
+    "DESCRIPTION",
+    "KEY",
+    "check_tokenizer",
+    "digest",
+    "embedding_size",
+    "init_from",
+    "record",
+    "with_source",
+]

@@ -1,0 +1,117 @@
+"""Weights of one run as the start of another: pretrain a language model, fine-tune what it has learned."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from lmtool.errors import ConfigError
+from lmtool.run import Run
+from lmtool.tasks.lm import LanguageModelling
+from lmtool.tasks.network import LanguageModelNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lmtool.api import Task
+    from lmtool.config import RunConfig
+    from lmtool.registry import Registry
+
+    Flat = Mapping[str, jax.Array]
+
+logger = logging.getLogger("lmtool.training")
+
+
+def starting_point(config: RunConfig, task: Task, registry: Registry) -> Callable[[Any], Any]:
+    """From fresh parameters to those that training starts from: as they are, without `model.init_from`.
+
+    Raises:
+        ConfigError: if the weights of the other run do not fit.
+        DataError: if they are damaged.
+    """
+    if config.init_from is None:
+        return lambda params: params
+    run = Run.open(config.init_from, registry)
+    if not run.is_finished:
+        logger.warning("%s is not finished; training starts from its best model so far", config.init_from)
+    source = run.language_model() if run.predicts == "tokens" else run.classifier()
+    if isinstance(task, LanguageModelling):
+        _keep_constants(task, source)
+    return lambda params: transferred(params, source, str(config.init_from))
+
+
+def transferred(params: Any, source: Any, name: str) -> Any:
+    """Fresh parameters of a task with the weights of a trained network in their place.
+
+    The backbone is copied, and the embedding: a table gets the vector that the source reads for each id, however it
+    keeps them. The head stays fresh; between two language models all is copied, the output layer included.
+
+    Args:
+        params: `{"params": {"backbone": …, …}}`, of a task.
+        source: A trained network: a `NeuralLanguageModel`, or a classifier of the same form.
+        name: What the user calls it, for messages.
+
+    Raises:
+        ConfigError: names the first weight that does not fit, with its shapes there and here.
+
+    References:
+        Dai & Le, "Semi-supervised sequence learning", 2015; Howard & Ruder, "Universal language model fine-tuning for
+        text classification", 2018.
+    """
+    own = flatten_dict(params["params"], sep=".")
+    given = flatten_dict(source.params["params"], sep=".")
+    if "output_bias" in own or "output_bias_0" in own:
+        if not _is_language_model(source):
+            raise ConfigError(f"model.init_from: {name} is a classifier; a language model starts from one of its kind")
+        return _merged(own, given, given, name)
+    wanted = {path: array for path, array in given.items() if path.startswith("backbone.")}
+    here = {path: array for path, array in own.items() if path.startswith("backbone.")}
+    if "embedding" in own:
+        here["embedding"], wanted["embedding"] = own["embedding"], embedding_table(source)
+    return _merged(own, wanted, here, name)
+
+
+def embedding_table(source: Any) -> jax.Array:
+    """float32 [V, E]: what a trained network reads for each id."""
+    if not _is_language_model(source):
+        table: jax.Array = source.params["params"]["embedding"]
+        return table
+    network = source.functions.network
+    weights = network.apply(source.params, method="output_weights")
+    embedded: jax.Array = network.output.embed(weights, jnp.arange(source.vocab_size))
+    return embedded
+
+
+def _is_language_model(source: Any) -> bool:
+    return isinstance(source.functions.network, LanguageModelNetwork)
+
+
+def _merged(own: Flat, wanted: Flat, here: Flat, name: str) -> Any:
+    """All of `own`, with `wanted` in the place of those that are `here`, which must be the same by name and shape."""
+    for path in sorted(wanted.keys() | here.keys()):
+        shapes = [tuple(side[path].shape) if path in side else None for side in (wanted, here)]
+        if shapes[0] != shapes[1]:
+            there, at_home = (str(list(shape)) if shape is not None else "missing" for shape in shapes)
+            raise ConfigError(
+                f"model.init_from: weight {path} is {there} in {name}, {at_home} here",
+                hint=f"leave model.name and its settings out: they are then those of {name}",
+            )
+    return {"params": unflatten_dict({**own, **{path: jnp.asarray(wanted[path]) for path in here}}, sep=".")}
+
+
+def _keep_constants(task: LanguageModelling, source: Any) -> None:
+    """What an output layer learned of the first text decides what its weights stand for, so it goes with them."""
+    if not _is_language_model(source):
+        return
+    output: Any = task.output
+    constants = source.functions.network.output.constants()
+    if names := output.constants().keys() & constants.keys():
+        task.use_output(replace(output, **{name: constants[name] for name in names}))
+
+
+__all__ = ["embedding_table", "starting_point", "transferred"]
