@@ -71,7 +71,7 @@ class Classification:
         """How many documents have each outcome in each of some texts of the same size: float64 [R, P] at a time."""
         rng = np.random.default_rng(self.config.seed)
         n, shares = state.num_documents, state.counts / state.num_documents
-        size = max(1, _BLOCK // len(shares))
+        size = max(1, _BLOCK // max(len(shares), len(state.labels)))
         for start in range(0, self.config.bootstrap, size):
             yield rng.multinomial(n, shares, min(size, self.config.bootstrap - start)).astype(np.float64)
 
@@ -107,8 +107,21 @@ def _by_outcome(state: Outcomes) -> list[tuple[str, np.ndarray]]:
 
 def _counts(state: Outcomes, draws: np.ndarray) -> Counts:
     """Of each class in each text: [R, C]."""
-    targets, predicted = state.targets, state.predicted
-    return Counts(*(draws @ one.astype(np.float64) for one in (targets & predicted, predicted, targets)))
+    if state.multi_label:
+        targets, predicted = state.targets, state.predicted
+        return Counts(*(draws @ one.astype(np.float64) for one in (targets & predicted, predicted, targets)))
+    target, guess = state.rows.T
+    size = len(state.labels)
+    return Counts(_sums(draws * (target == guess), target, size), _sums(draws, guess, size), _sums(draws, target, size))
+
+
+def _sums(draws: np.ndarray, classes: np.ndarray, size: int) -> np.ndarray:
+    """Sums over the outcomes of each class: [R, P] to [R, C]. A product with indicators would take C times as long."""
+    order = np.argsort(classes, kind="stable")
+    present, starts = np.unique(classes[order], return_index=True)
+    sums = np.zeros((len(draws), size))
+    sums[:, present] = np.add.reduceat(draws[:, order], starts, axis=1)
+    return sums
 
 
 __all__ = ["Classification"]

@@ -35,10 +35,12 @@ class Confusion:
         """`confusion`: `labels` and `matrix` [C, C]; `matrices` [C, 2, 2] where documents have any number of labels."""
         if not state:
             return {"confusion": {"labels": [], "matrix": []}}
-        counts = state.counts
-        targets, predicted = state.targets.astype(np.int64), state.predicted.astype(np.int64)
+        counts, size = state.counts, len(state.labels)
         if not state.multi_label:
-            return {"confusion": {"labels": list(state.labels), "matrix": ((targets.T * counts) @ predicted).tolist()}}
+            matrix = np.zeros((size, size), np.int64)
+            matrix[tuple(state.rows.T)] = counts
+            return {"confusion": {"labels": list(state.labels), "matrix": matrix.tolist()}}
+        targets, predicted = state.targets.astype(np.int64), state.predicted.astype(np.int64)
         cells = [[counts @ (t * p) for p in (1 - predicted, predicted)] for t in (1 - targets, targets)]
         matrices = np.moveaxis(np.array(cells), 2, 0).tolist()
         return {"confusion": {"labels": list(state.labels), "matrices": matrices}}

@@ -47,7 +47,8 @@ class Outcomes:
     @property
     def num_right(self) -> int:
         """Documents of which everything was predicted right."""
-        return int(self.counts[(self.targets == self.predicted).all(axis=1)].sum())
+        right = (self.targets == self.predicted).all(axis=1) if self.multi_label else self.rows[:, 0] == self.rows[:, 1]
+        return int(self.counts[right].sum())
 
     @property
     def targets(self) -> np.ndarray:
