@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,18 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came after people had made datasets with the others: see `identity`."""
+
+    def identity(self) -> dict[str, Any]:
+        """The settings as they enter keys of what is made with them.
+
+        One of `LATER` is left out where it has its default, so that what was made before it came keeps its key.
+        """
+        settings = self.model_dump(mode="json")
+        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
+        return {k: v for k, v in settings.items() if k not in defaults or getattr(self, k) != defaults[k]}
 
 
 class DataConfig(Config):

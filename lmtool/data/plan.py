@@ -42,7 +42,7 @@ class Plan:
     """What is known of them already; None to learn them from the training text."""
 
     def settings(self) -> dict[str, Any]:
-        return self.choice.config.model_dump(mode="json") if self.choice else {}
+        return self.choice.config.identity() if self.choice else {}
 
     @cached_property
     def states(self) -> list[tuple[int, int] | None]:

@@ -240,7 +240,7 @@ def _check_same_settings(dataset: Dataset, tokenizer: Choice | None) -> None:
     if tokenizer is None:
         return
     record = dataset.record["tokenizer"]
-    given = tokenizer.config.model_dump(mode="json")
+    given = tokenizer.config.identity()
     if record["name"] != tokenizer.name or (record["settings"] and record["settings"] != given):
         raise DataError(
             f"ids in {dataset.path} were written with tokenizer '{record['name']}' {record['settings']}, "

@@ -72,7 +72,7 @@ class Reading:
     def describe(self) -> dict[str, Any]:
         """The reader, its settings and the part that is wanted, for keys."""
         share = {"share": self.share.describe()} if self.share else {}
-        return {**self.choice.found.record(), "settings": self.choice.config.model_dump(mode="json"), **share}
+        return {**self.choice.found.record(), "settings": self.choice.config.identity(), **share}
 
 
 def digest_of_file(path: Path, name: str | None = None) -> str:

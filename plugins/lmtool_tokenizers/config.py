@@ -15,6 +15,8 @@ class CharConfig(Config):
 
 
 class WordConfig(Config):
+    LATER = frozenset({"punctuation"})
+
     vocab_size: int | None = Field(None, ge=2, description="keep the most frequent words, specials included")
     min_count: int = Field(1, ge=1, description="words that are rarer in the training text are unknown")
     lowercase: bool = Field(False, description="turn text to lower case first; what was upper case is lost")

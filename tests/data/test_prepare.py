@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lmtool.api import Record
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import Config, DataConfig, Raw, choose
 from lmtool.data import encoding
 from lmtool.data.dataset import Dataset
 from lmtool.data.encoding import blocks, encode
@@ -291,7 +291,7 @@ def test_a_damaged_cache_is_made_anew(data, cache):
 def test_processes_that_race_get_the_same_dataset(data, cache):
     code = """
 import sys
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import Config, DataConfig, Raw, choose
 from lmtool.data.prepare import prepare
 from lmtool.registry import Registry
 registry = Registry()
@@ -343,3 +343,17 @@ def test_a_killed_process_leaves_a_leftover_that_the_next_one_removes(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["big.txt", "out"]
     assert Dataset.open(tmp_path / "out").split("train").num_tokens == 6
     assert json.loads((tmp_path / "out" / "dataset.json").read_text())["splits"]["train"]["counts"]["lines"] == 1
+
+
+def test_a_setting_that_came_later_changes_no_key_at_its_default(data):
+    class Before(Config):
+        size: int = 1
+
+    class Now(Before):
+        LATER = frozenset({"later"})
+        later: str = ""
+
+    assert Now().identity() == Before().identity() == {"size": 1}
+    assert Now(later="a").identity() == {"size": 1, "later": "a"}
+    assert "punctuation" not in make_plan(data, chosen(), REGISTRY).settings()
+    assert key(data, chosen(punctuation="split")) != key(data)
