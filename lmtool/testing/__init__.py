@@ -33,6 +33,7 @@ _MODULES = {
     "evaluator": ("evaluators",),
     "backbone": ("backbones", "language_models"),
     "fitted": ("language_models",),
+    "classifier": ("classifiers",),
 }
 """Kind, or a model's capability, to the modules whose `CHECKS` apply."""
 
@@ -61,7 +62,7 @@ def checks(
 
     choice = choose_inline(kind, {"name": name, **(config or {})}, registry or host.Registry(), kind)
     subject = Subject(choice.found, choice.config)
-    keys = sorted(subject.component.capabilities & {"backbone", "fitted"}) if kind == "model" else [kind]
+    keys = _keys_of_model(subject) if kind == "model" else [kind]
     if not any(key in _MODULES for key in keys):
         raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(_MODULES)}")
     modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
@@ -72,6 +73,11 @@ def checks(
 
         found = [where_causal(check) if check in language_models.CHECKS else check for check in found]
     return {check.__name__.removeprefix("check_"): partial(check, subject) for check in found}
+
+
+def _keys_of_model(subject: Subject) -> list[str]:
+    capabilities = subject.component.capabilities
+    return ["classifier"] if "classifier" in capabilities else sorted(capabilities & {"backbone", "fitted"})
 
 
 def conformance(

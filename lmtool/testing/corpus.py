@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,4 +56,48 @@ def tiny_dataset(folder: Path, tokenizer: str = "char", **settings: Any) -> Data
     return build(make_plan(data, choice, registry), folder / f"{tokenizer}-dataset", force=True)
 
 
-__all__ = ["TINY_TEXT", "tiny_dataset"]
+CLASSES = {"trade": (0, 2, 4), "water": (3, 5), "house": (1, 6)}
+"""Names of classes, and whose sentences belong to each, by their places in `_WHO`."""
+
+
+def labelled_documents(count: int = 240, *, multi: bool = False) -> list[dict[str, Any]]:
+    """Documents of one to three sentences, a line each: `text`, and the class of whom they speak of as `label`.
+
+    Args:
+        count: How many; the first 7 or more have all classes.
+        multi: True for lists of labels, of which some are empty: the class, and `may` where a sentence names May.
+    """
+    documents: list[dict[str, Any]] = []
+    for number in range(count):
+        sentences = [_sentence(number + 7 * one) for one in range(1 + number % 3)]  # of the same person
+        label = next(name for name, members in CLASSES.items() if number % 7 in members)
+        text = "\n".join(sentences)
+        labels = [label, "may"] if "May" in text else [label] if number % 5 else []
+        documents.append({"text": text, "label": labels if multi else label})
+    return documents
+
+
+def labelled_dataset(folder: Path, tokenizer: str = "word", *, multi: bool = False, **settings: Any) -> Dataset:
+    """A dataset of `labelled_documents`: 160 to train on, 40 to validate, 40 to test.
+
+    Args:
+        folder: Any folder; the text goes into it, the dataset into a folder below it.
+        tokenizer: A tokenizer's name.
+        multi: True for documents with any number of labels.
+        **settings: The tokenizer's.
+    """
+    documents = labelled_documents(multi=multi)
+    parts = {"train": documents[:160], "valid": documents[160:200], "test": documents[200:]}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        lines = "".join(json.dumps(one) + "\n" for one in part)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    registry = Registry()
+    choice = choose(Raw({"tokenizer": {"name": tokenizer, **settings}}), "tokenizer", registry)
+    files = {name: [str(folder / f"{name}.jsonl")] for name in parts}
+    data = DataConfig.model_validate({**files, "label": "label"})
+    kind = f"{tokenizer}-{'labels' if multi else 'classes'}"
+    return build(make_plan(data, choice, registry), folder / kind, force=True)
+
+
+__all__ = ["CLASSES", "TINY_TEXT", "labelled_dataset", "labelled_documents", "tiny_dataset"]
