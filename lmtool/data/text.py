@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import TYPE_CHECKING
 
 from lmtool.data.sources import read_chunks
@@ -18,8 +19,8 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_blocks(name: str, size: int = BLOCK) -> Iterator[str]:
-    """Blocks of whole lines of a UTF-8 file, each line with its `\\n`, the last one, too.
+def read_blocks(name: str, size: int = BLOCK, encoding: str | None = None) -> Iterator[str]:
+    """Blocks of whole lines of a text file, each line with its `\\n`, the last one, too.
 
     Line ends `\\r\\n` and `\\r` become `\\n`; a byte-order mark is dropped. Other line separators of Unicode separate
     nothing.
@@ -27,13 +28,15 @@ def read_blocks(name: str, size: int = BLOCK) -> Iterator[str]:
     Args:
         name: A file, or `-`; decompressed if need be.
         size: Bytes of a block; a line is never cut.
+        encoding: What the reader's setting `encoding` says, in which a line end is the byte that it is in ASCII; None
+            for UTF-8, if it has no such setting.
 
     Raises:
-        DataError: for invalid UTF-8 and binary files, with line and byte; for damaged compression.
+        DataError: for binary files and text that is not in the encoding, with line and byte; for damaged compression.
     """
     line, offset = 1, 0
     for data in _whole_lines(name, size):
-        text = decode(data, name, line, offset)
+        text = decode(data, name, line, offset, encoding)
         line += text.count("\n")
         offset += len(data)
         yield text
@@ -59,14 +62,15 @@ def _check_is_text(head: bytes, name: str) -> None:
         raise DataError(f"{name} is UTF-16, not UTF-8", hint=f"`iconv -f utf-16 -t utf-8 {name}` converts it")
 
 
-def decode(data: bytes, name: str, line: int, offset: int) -> str:
-    """Whole lines of UTF-8, each with its `\\n` as `read_blocks` has it.
+def decode(data: bytes, name: str, line: int, offset: int, encoding: str | None = None) -> str:
+    """Whole lines of text, each with its `\\n` as `read_blocks` has it.
 
     Args:
         data: Lines; the last one may lack its end.
         name: Whose they are, for messages.
         line: Number of the first line.
         offset: Bytes before them.
+        encoding: As in `read_blocks`.
     """
 
     def place(at: int) -> str:
@@ -74,13 +78,16 @@ def decode(data: bytes, name: str, line: int, offset: int) -> str:
 
     if (nul := data.find(0)) >= 0:
         raise DataError(f"{name} is a binary file: NUL in {place(nul)}", hint="only text files can be read")
-    bom = len(_BOM) if offset == 0 and data.startswith(_BOM) else 0
+    spelling = encoding or "utf-8"
+    bom = len(_BOM) if offset == 0 and data.startswith(_BOM) and codecs.lookup(spelling).name == "utf-8" else 0
     try:
-        text = data[bom:].decode("utf-8")
+        text = data[bom:].decode(spelling)
     except UnicodeDecodeError as error:
         at = bom + error.start
-        message = f"{name} is not UTF-8: 0x{data[at]:02x} in {place(at)} ({error.reason})"
-        raise DataError(message, hint=f"`iconv -f latin1 -t utf-8 {name}` converts it, if it is Latin-1") from None
+        message = f"{name} is not {spelling.upper()}: 0x{data[at]:02x} in {place(at)} ({error.reason})"
+        convert = f"`iconv -f latin1 -t utf-8 {name}` converts it, if it is Latin-1"
+        hint = "`--set data.reader.encoding=NAME` names another: latin-1, gb18030, …" if encoding else convert
+        raise DataError(message, hint) from None
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text if text.endswith("\n") else text + "\n"

@@ -10,10 +10,12 @@ The checks need something to read. For a format, say how lines become a file of 
 
 from __future__ import annotations
 
+import csv
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,10 +54,47 @@ def _write_jsonl(folder: Path, lines: Sequence[str]) -> Path:
     return path
 
 
-FORMATS: dict[str, Callable[[Path, Sequence[str]], Path]] = {"text": _write_text, "jsonl": _write_jsonl}
+def _write_table(delimiter: str) -> Callable[[Path, Sequence[str]], Path]:
+    def write(folder: Path, lines: Sequence[str]) -> Path:
+        path = folder / "example.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=delimiter).writerows([["label", "text"], ["1", "\n".join(lines)]])
+        return path
+
+    return write
+
+
+def _write_parquet(folder: Path, lines: Sequence[str]) -> Path:
+    arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    path = folder / "example.parquet"
+    parquet.write_table(arrow.table({"text": ["\n".join(lines)], "label": [1]}), path)
+    return path
+
+
+def _write_fasttext(folder: Path, lines: Sequence[str]) -> Path:
+    path = folder / "example.ft"
+    path.write_bytes("".join(f"__label__1 {line}\n" for line in lines).encode())
+    return path
+
+
+def _write_folder(folder: Path, lines: Sequence[str]) -> Path:
+    (folder / "example" / "label").mkdir(parents=True)
+    _write_text(folder / "example" / "label", lines)
+    return folder / "example"
+
+
+FORMATS: dict[str, Callable[[Path, Sequence[str]], Path]] = {
+    "text": _write_text,
+    "jsonl": _write_jsonl,
+    "csv": _write_table(","),
+    "tsv": _write_table("\t"),
+    "parquet": _write_parquet,
+    "fasttext": _write_fasttext,
+    "folder": _write_folder,
+}
 """Reader to a function that writes lines as one document into a folder and gives the file's path."""
 
-NAMES: dict[str, str] = {"builtin": "pydoc#valid"}
+NAMES: dict[str, str] = {"builtin": "pydoc#valid", "sklearn": "20newsgroups#test"}
 """Reader to the name of a small data set."""
 
 

@@ -1,0 +1,53 @@
+"""What all readers do whose sources give whole documents: the text is cleaned, checked, and given in pieces."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from lmtool.api import Record
+from lmtool.data.text import in_pieces
+from lmtool.errors import DataError, did_you_mean
+from lmtool_readers.newsgroups import strip
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN = 8
+
+
+def document(
+    text: str, fields: Mapping[str, Any], *, remove: Collection[str] = (), checked: str | None = None
+) -> Iterator[Record]:
+    """The records of one document.
+
+    Args:
+        text: As the source has it; whatever line ends.
+        fields: What else the source says of it.
+        remove: Parts of a newsgroup post that are left out.
+        checked: Where the text stands, if it may hold halves of surrogate pairs, which UTF-8 cannot spell.
+
+    Raises:
+        DataError: if it does hold one.
+    """
+    if checked and not text.isascii() and (half := _SURROGATE.search(text)):
+        raise DataError(f"{checked} holds \\u{ord(half[0]):04x}, half of a surrogate pair", hint="leave it out")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if remove:
+        text = strip(text, remove)
+    for piece, last in in_pieces(text.removesuffix("\n")):
+        yield Record(piece, last, fields)
+
+
+def no_field(
+    where: str, field: str, names: Sequence[str], *, what: str = "field", setting: str = "text_field"
+) -> DataError:
+    """The error for a source that lacks the field, or column, of the text."""
+    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    hint = f"it has {shown or f'no {what}'}; `--set data.reader.{setting}=NAME` sets another"
+    return DataError(f"{where}: no {what} '{field}'{did_you_mean(field, list(names))}", hint)
+
+
+__all__ = ["document", "no_field"]
