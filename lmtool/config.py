@@ -239,6 +239,8 @@ def check_inline(core: Mapping[str, Any], registry: Registry, raw: Raw) -> None:
     if core["data"].reader:  # else it depends on each file's suffix
         choose_inline("reader", core["data"].reader, registry, "data.reader", raw)
     choose_inline("step", core["training"].step, registry, "training.step", raw)
+    for setting in core["training"].augment:
+        choose_inline("augmentation", setting, registry, "training.augment", raw)
     for setting in core["training"].trackers:
         choose_inline("tracker", setting, registry, "training.trackers", raw)
     for setting in core["evaluation"].evaluators or ():
@@ -261,7 +263,8 @@ def choose_inline(
     table = {"name": setting} if isinstance(setting, str) else dict(setting)
     name = table.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f"{raw.where(where)}{where}: a {kind} must have a `name`, got {setting!r}")
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise ConfigError(f"{raw.where(where)}{where}: {article} {kind} must have a `name`, got {setting!r}")
     found = registry.find(kind, name)
     return Choice(kind, name, _validate(found.config_class(), raw, where, table), found)
 

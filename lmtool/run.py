@@ -236,9 +236,9 @@ class Run:
 
     def _check_versions(self, now: list[dict[str, Any]], hint: str) -> None:
         """Half a run by one version of a component and half by another would be neither's."""
-        before = {one["kind"]: one["version"] for one in self.components}
+        before = {(one["kind"], one["name"]): one["version"] for one in self.components}
         for one in now:
-            if (was := before.get(one["kind"], one["version"])) != one["version"]:
+            if (was := before.get((one["kind"], one["name"]), one["version"])) != one["version"]:
                 what = f"version {was} of {one['kind']} '{one['name']}', now it is {one['version']}"
                 raise ConfigError(f"{self.path} was begun with {what}", hint)
 
@@ -297,6 +297,8 @@ def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list
     records += [one.found.record() for one in (config.task, config.model, config.optimizer) if one]
     if config.optimizer:
         records.append(choose_inline("step", config.training.step, registry, "training.step").found.record())
+        augment = [choose_inline("augmentation", one, registry, "training.augment") for one in config.training.augment]
+        records += [one.found.record() for one in augment]
     return records
 
 

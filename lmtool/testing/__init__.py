@@ -31,6 +31,7 @@ _MODULES = {
     "tokenizer": ("tokenizers",),
     "optimizer": ("optimizers",),
     "evaluator": ("evaluators",),
+    "augmentation": ("augmentations",),
     "backbone": ("backbones", "language_models"),
     "fitted": ("language_models",),
     "classifier": ("classifiers",),

@@ -159,7 +159,8 @@ def _take_steps(
     chosen = choose_devices(devices, training.batch_size, warn)
     placement = Placement(chosen, shard_params=devices.shard_params)
     backbone = config.model.load()(config.model.config)
-    task = config.task.load()(config.task.config, dataset=dataset, backbone=backbone, training=training)
+    made_with = {"dataset": dataset, "backbone": backbone, "training": training, **_augment(config, dataset, registry)}
+    task = config.task.load()(config.task.config, **made_with)
     start = starting_point(config, task, registry)
     layers = plan_layers(training, task)
     optimizer = _optimizer(config, task, layers)
@@ -190,6 +191,17 @@ def _take_steps(
     result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
     result |= _of_validation(end.best_figures)
     processes.first(lambda: run.finish(result))
+
+
+def _augment(config: RunConfig, dataset: Dataset, registry: Registry) -> dict[str, Any]:
+    """What a task of documents is given besides. Raises ConfigError if there are augmentations for another one."""
+    from lmtool.training.augmentation import make_augmentations
+
+    if gives_classes(config.task):
+        return {"augment": make_augmentations(config.training.augment, dataset, registry)}
+    if config.training.augment:
+        raise ConfigError(f"training.augment changes documents, and task '{config.task.name}' reads a stream of text")
+    return {}
 
 
 def _optimizer(config: RunConfig, task: Task, layers: Layers | None) -> Optimizer:
