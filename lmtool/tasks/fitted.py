@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lmtool.errors import ConfigError
 
@@ -33,7 +33,7 @@ def fitted_model(model: Choice, task: Choice) -> FittedModel | FittedClassifier:
         return made
     from lmtool.tasks.classify.generative import Generative
 
-    return Generative(made)
+    return Generative(cast("FittedModel", made))
 
 
 __all__ = ["fitted_model", "gives_classes"]

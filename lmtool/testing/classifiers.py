@@ -47,11 +47,20 @@ def fit(subject: Subject, *, multi: bool = False) -> Fitted:
     folder = Path(tempfile.mkdtemp())
     dataset = labelled_dataset(folder / "data", multi=multi)
     (folder / "scratch").mkdir()
-    component = subject.load()(subject.config)
+    component = _component(subject)
     model = component.fit(dataset, progress=lambda phase, fraction: None, scratch=folder / "scratch")
     made = Fitted(component, dataset, model, list(dataset.split("test").documents()))
     weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)  # the model may go on using files in it
     return made
+
+
+def _component(subject: Subject) -> FittedClassifier:
+    """The classifier itself; of a language model, one a class."""
+    from lmtool.tasks.classify.generative import Generative
+
+    made = subject.load()(subject.config)
+    classifier: FittedClassifier = made if "classifier" in subject.component.capabilities else Generative(made)
+    return classifier
 
 
 _FITTED: dict[tuple[str, str], Fitted] = {}
@@ -195,7 +204,7 @@ def check_only_training_documents_count(subject: Subject) -> None:
         everything = np.arange(made.dataset.split("train").num_documents)
         alone = write_subset(made.dataset, Path(name) / "train", {"train": ("train", everything)})
         (Path(name) / "scratch").mkdir()
-        component = subject.load()(subject.config)
+        component = _component(subject)
         model = component.fit(alone, progress=lambda phase, fraction: None, scratch=Path(name) / "scratch")
         _equal(
             model.log_probs(made.documents),
@@ -211,7 +220,7 @@ def check_no_labels_is_an_error(subject: Subject) -> None:
     with tempfile.TemporaryDirectory() as name:
         dataset = tiny_dataset(Path(name) / "data")
         (Path(name) / "scratch").mkdir()
-        component = subject.load()(subject.config)
+        component = _component(subject)
         error = _error(
             lambda: component.fit(dataset, progress=lambda phase, fraction: None, scratch=Path(name) / "scratch")
         )
