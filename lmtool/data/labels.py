@@ -167,7 +167,9 @@ class LabelIds:
         message = f"no document of the training text has a label in a field '{self.field}'{near}"
         if not self._fields:
             return DataError(message, hint="what reads this text knows no fields; labels are in JSON Lines, CSV, …")
-        return DataError(message, hint=f"its fields are {', '.join(list(self._fields)[:_SHOWN])}; `--label` names one")
+        return DataError(
+            message, hint=f"its fields are {', '.join(list(self._fields)[:_SHOWN])}; `--label` or data.label names one"
+        )
 
 
 def _unknown(name: str, where: str, names: tuple[str, ...]) -> DataError:

@@ -140,9 +140,10 @@ def _write_split(
             writer.write(*encoded)
             tracked.update()
         _check_not_empty(name, split, writer)
-        _warn_of_unlabelled(name, documents)
         entries = [_source_entry(one, digest) for one, digest in zip(split, plan.digests[name], strict=True)]
-        return {**writer.close(entries), **(documents.close() if documents else {})}
+        files = documents.close() if documents else {}
+        _warn_of_unlabelled(name, documents)
+        return {**writer.close(entries), **files}
 
 
 def _records(split: Sequence[Reading], documents: DocumentWriter | None) -> Iterator[Record]:
@@ -158,7 +159,8 @@ def _source_entry(reading: Reading, digest: str) -> dict[str, Any]:
 
 def _warn_of_unlabelled(name: str, documents: DocumentWriter | None) -> None:
     if documents and (count := documents.unlabelled):
-        logger.warning(f"{count:,} documents of the {name} text have no label")
+        have = "1 document" if count == 1 else f"{count:,} documents"
+        logger.warning(f"{have} of the {name} text without a label in '{documents.field}'")
 
 
 def _check_not_empty(name: str, split: Sequence[Reading], writer: SplitWriter) -> None:

@@ -135,7 +135,7 @@ class DocumentWriter:
     """
 
     def __init__(self, folder: Path, name: str, label_ids: LabelIds) -> None:
-        self._name, self._label_ids = name, label_ids
+        self.field, self._label_ids = label_ids.field, label_ids
         self._learns = label_ids.labels is None
         self._labels = array("i")
         self._files = {

@@ -38,7 +38,7 @@ class ParquetConfig(Config):
 
 class CsvConfig(Config):
     text_field: str | int = Field("text", description="the column of a document's text: its name, or its number from 1")
-    header: bool = Field(True, description="the first row names the columns; else their names are 1, 2, …")
+    header: bool = Field(True, description="the first row names the columns; without names they are 1, 2, …")
     delimiter: str = Field(",", min_length=1, max_length=1, description="sign between the fields of a row")
     quote: str = Field('"', max_length=1, description="sign around fields that hold a delimiter; empty for none")
     label_field: str | int = Field("label", description="the column that `label_separator` divides")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SHOWN = 8
+_SHOWN, _LONGEST = 8, 30
+"""Names in a message, and characters of each: what is no table has whole lines in their place."""
 
 
 def document(
@@ -45,7 +46,8 @@ def no_field(
     where: str, field: str, names: Sequence[str], *, what: str = "field", setting: str = "text_field"
 ) -> DataError:
     """The error for a source that lacks the field, or column, of the text."""
-    shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    short = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in names[:_SHOWN]]
+    shown = ", ".join(short) + (", …" if len(names) > _SHOWN else "")
     hint = f"it has {shown or f'no {what}'}; `--set data.reader.{setting}=NAME` sets another"
     return DataError(f"{where}: no {what} '{field}'{did_you_mean(field, list(names))}", hint)
 

@@ -68,7 +68,7 @@ class TableReader:
                 yield number, row
 
     def _names(self, row: list[str], where: str) -> list[str]:
-        names = row if self.config.header else [str(number) for number in range(1, len(row) + 1)]
+        names = [(self.config.header and name) or str(number) for number, name in enumerate(row, 1)]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise DataError(f"{where}: two columns are named '{twice}'", hint="name them apart, or set header = false")
         return names

@@ -136,6 +136,63 @@ def test_a_reader_is_named_for_files_of_any_suffix(lmtool, texts):
     assert done.json["splits"]["train"]["documents"] == 50
 
 
+@pytest.fixture
+def labelled(texts):
+    rows = [{"text": f"text {number}", "topic": f"t{number % 3}"} for number in range(30)]
+    (texts / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return texts
+
+
+def test_label_keeps_the_labels_of_a_field(lmtool, labelled):
+    options = ["--tokenizer", "word", "--train", "labelled.jsonl", "--label", "topic", "-o", "d"]
+
+    done = lmtool("tokenize", *options)
+    again = lmtool("tokenize", *options, "--json")
+
+    assert "labels in 'topic': 3 classes\n" in done.stderr
+    assert again.json["labels"] == {"field": "topic", "names": ["t0", "t1", "t2"], "multi": False}
+    assert Dataset.open(labelled / "d").split("train").label_ids.tolist() == [number % 3 for number in range(30)]
+
+
+def test_with_takes_the_labels_of_a_dataset(lmtool, labelled):
+    (labelled / "new.csv").write_text("text,topic\nnew,t2\n")
+    lmtool("tokenize", "--tokenizer", "word", "--train", "labelled.jsonl", "--label", "topic", "-o", "d")
+
+    done = lmtool("tokenize", "--with", "d", "--test", "new.csv", "--label", "topic", "-o", "e")
+
+    assert done.code == 0, done.stderr
+    assert Dataset.open(labelled / "e").split("test").label_ids.tolist() == [2]
+
+
+def test_a_config_of_classification_and_its_held_out_documents(lmtool, labelled):
+    (labelled / "c.toml").write_text(
+        '[data]\ntrain = ["labelled.jsonl"]\nlabel = "topic"\nvalid_fraction = 0.3\n[tokenizer]\nname = "char"\n'
+        '[task]\nname = "classify"\n[model]\nname = "lstm"\n'
+    )
+
+    done = lmtool("tokenize", "--config", "c.toml", "-o", "d", "--json")
+
+    documents = {name: split["documents"] for name, split in done.json["splits"].items()}
+    assert set(documents) == {"train", "valid"}
+    assert sum(documents.values()) == 30
+    assert done.json["splits"]["valid"]["sources"][0]["share"] == {"fraction": 0.3, "held_out": True}
+
+
+def test_labels_have_no_use_in_a_filter_and_need_a_training_text(lmtool, labelled):
+    as_filter = lmtool("tokenize", "--tokenizer", "byte", "--label", "topic", input="a\n")
+    untrained = lmtool("tokenize", "--tokenizer", "byte", "--test", "labelled.jsonl", "--label", "topic", "-o", "d")
+    misspelt = lmtool("tokenize", "--tokenizer", "byte", "--train", "labelled.jsonl", "--label", "topik", "-o", "d")
+
+    assert (as_filter.code, as_filter.stderr.splitlines()[0]) == (
+        2,
+        "error: --label topic is for making a dataset: a filter reads lines",
+    )
+    assert (untrained.code, misspelt.code) == (2, 1)
+    assert "labels are learned from the training text, and there is none" in untrained.stderr
+    assert "field 'topik' (did you mean 'topic'?)" in misspelt.stderr
+    assert "warning" not in misspelt.stderr
+
+
 def test_with_encodes_by_the_tokenizer_of_a_dataset(lmtool, made, texts):
     done = lmtool("tokenize", "--with", "data", "--test", "more.jsonl", "-o", "d")
 

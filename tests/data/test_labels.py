@@ -170,7 +170,7 @@ def test_a_document_without_a_label_has_none_and_cannot_be_classified(tmp_path, 
     dataset = make(tmp_path, train=[*TRAIN, ("no label", NO_LABEL)])
 
     split = dataset.split("train")
-    assert "1 documents of the train text have no label" in caplog.text
+    assert "1 document of the train text without a label in 'label'" in caplog.text
     assert split.label_matrix.sum(axis=1).tolist() == [1, 1, 1, 0]
     with pytest.raises(DataError, match=r"document 4 of .*out train has no label"):
         _ = split.label_ids

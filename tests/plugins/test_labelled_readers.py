@@ -116,6 +116,12 @@ def test_a_column_may_be_named_by_its_number_beside_a_header(tmp_path):
     assert read_csv(tmp_path / "a.csv", "v1,v2\nham,hi\n", text_field=2) == [("hi", {"v1": "ham"})]
 
 
+def test_a_column_without_a_name_has_its_number(tmp_path):
+    assert read_csv(tmp_path / "a.csv", "v1,v2,,\nham,hi,,x\n", text_field="v2") == [
+        ("hi", {"v1": "ham", "3": "", "4": "x"})
+    ]
+
+
 def test_a_separator_divides_labels(tmp_path):
     data = "text,topic\na,x; y\nb,x\nc,\n"
 
