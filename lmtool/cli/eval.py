@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from lmtool.cli import terminal
-from lmtool.cli.models import load_model
+from lmtool.cli.models import load_classifier, load_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rich.table import Table
 
     from lmtool.config import EvaluationConfig
+    from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.report import Result
-    from lmtool.evaluation.text import Texts
+    from lmtool.evaluation.text import Text
     from lmtool.run import Run
+
+    Answer = TypeVar("Answer", Result, ClassResult)
+    Judge = Callable[[Run, EvaluationConfig, Text, Callable[[float], None]], Answer]
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -36,29 +44,66 @@ def evaluate(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in evaluation.batch_size=1.")
     ] = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="Of classifiers: every class and confusion of each run; of one, anyhow.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Evaluate one or more runs side by side on the same text.
 
-    Perplexity is exp(nats per token) and exp(nats per word), each line's end counted once. Figures per word and per
-    byte compare across tokenizers.
+    Language models: perplexity is exp(nats per token) and exp(nats per word), each line's end counted once. Figures
+    per word and per byte compare across tokenizers.
+
+    Classifiers: accuracy, precision, recall, F1 and log loss of labelled documents. Each run is compared with the
+    first one on the same documents: how much it differs, and how often chance alone would do that (p).
     """
-    from lmtool.evaluation import report
-    from lmtool.evaluation.text import Texts
     from lmtool.run import Run
 
-    registry = terminal.registry()
-    opened = [Run.open(path, registry) for path in runs]
-    configs = [_evaluation_config(run, overrides or []) for run in opened]
-    with tempfile.TemporaryDirectory(prefix="lmtool-eval-") as scratch, terminal.progress() as progress:
-        texts = Texts(on, data, scratch=Path(scratch), registry=registry, progress=progress.update)
-        results = [_result(run, config, texts, progress) for run, config in zip(opened, configs, strict=True)]
-    for split in dict.fromkeys(one.text.split for one in results if not one.text.chosen):
-        terminal.say(f"evaluated on the {split} split; `--on SPLIT|FILE` takes another text")
-    if as_json:
-        terminal.answer_json(report.to_json(results))
+    opened = [Run.open(path, terminal.registry()) for path in runs]
+    asked = Asked(on, data, overrides or [])
+    if _kind(opened) == "classes":
+        _evaluate_classifiers(opened, asked, details=details or len(runs) == 1, as_json=as_json)
     else:
-        _show(results)
+        _evaluate_language_models(opened, asked, details=details, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to evaluate on, and how: the options of that name."""
+
+    on: str | None
+    data: str | None
+    overrides: list[str]
+
+    def answers(self, runs: Sequence[Run], judge: Judge[Answer]) -> list[Answer]:
+        """What becomes of each run; on stderr, which split was taken if nobody said."""
+        from lmtool.evaluation.text import Texts
+
+        configs = [_evaluation_config(run, self.overrides) for run in runs]
+        answers, splits = [], {}
+        with tempfile.TemporaryDirectory(prefix="lmtool-eval-") as scratch, terminal.progress() as shown:
+            registry = terminal.registry()
+            texts = Texts(self.on, self.data, scratch=Path(scratch), registry=registry, progress=shown.update)
+            for run, config in zip(runs, configs, strict=True):
+                text = texts.of(run)
+                answers.append(judge(run, config, text, partial(shown.update, f"evaluating {run.path}")))
+                splits[text.split] = text.chosen
+        for split in (split for split, chosen in splits.items() if not chosen):
+            terminal.say(f"evaluated on the {split} split; `--on SPLIT|FILE` takes another text")
+        return answers
+
+
+def _kind(runs: Sequence[Run]) -> Literal["tokens", "classes"]:
+    """What the runs predict. Raises UsageError if it is not the same."""
+    from lmtool.errors import UsageError
+
+    first = runs[0]
+    for run in runs[1:]:
+        if run.predicts != first.predicts:
+            one, other = (first, run) if first.predicts == "classes" else (run, first)
+            what = f"{one.path} is a classifier and {other.path} a language model: they have no figures in common"
+            raise UsageError(what, hint="evaluate them one by one")
+    return first.predicts
 
 
 def _evaluation_config(run: Run, overrides: list[str]) -> EvaluationConfig:
@@ -77,33 +122,78 @@ def _evaluation_config(run: Run, overrides: list[str]) -> EvaluationConfig:
     return config
 
 
-def _result(run: Run, config: EvaluationConfig, texts: Texts, progress: terminal.Progress) -> Result:
+def _names(run: Run) -> dict[str, str]:
+    """Of a run's components, by kind."""
+    return {one["kind"]: one["name"] for one in run.components}
+
+
+# Language models ------------------------------------------------------------------------------------------------------
+
+
+def _evaluate_language_models(runs: Sequence[Run], asked: Asked, *, details: bool, as_json: bool) -> None:
+    from lmtool.errors import UsageError
+    from lmtool.evaluation import report
+
+    if details:
+        raise UsageError("--details are about classes, and a language model has none", hint="leave it out")
+    results = asked.answers(runs, _judge_language_model)
+    if as_json:
+        terminal.answer_json(report.to_json(results))
+    else:
+        _show(lambda width: report.tables(results, width), report.legend(results))
+
+
+def _judge_language_model(run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None]) -> Result:
     from lmtool.evaluation import evaluate, make_evaluators
     from lmtool.evaluation.report import Result
 
-    text = texts.of(run)
-    evaluation = evaluate(
-        load_model(run),
-        text.ids,
-        run.tokenizer,
-        make_evaluators(config, terminal.registry()),
-        config=config,
-        progress=lambda fraction: progress.update(f"evaluating {run.path}", fraction),
-    )
-    names = {one["kind"]: one["name"] for one in run.components}
+    evaluators = make_evaluators(config, terminal.registry())
+    evaluation = evaluate(load_model(run), text.ids, run.tokenizer, evaluators, config=config, progress=progress)
+    names = _names(run)
     return Result(str(run.path), names["model"], run.tokenizer, names["tokenizer"], text, evaluation)
 
 
-def _show(results: Sequence[Result]) -> None:
-    from rich.console import Console
+# Classifiers ----------------------------------------------------------------------------------------------------------
 
-    from lmtool.evaluation import report
+
+def _evaluate_classifiers(runs: Sequence[Run], asked: Asked, *, details: bool, as_json: bool) -> None:
+    from lmtool.evaluation import class_report
+
+    results = asked.answers(runs, partial(_judge_classifier, details=details))
+    comparisons = class_report.compare(results)
+    for result in results[1:]:
+        if not result.has_documents_of(results[0]):
+            terminal.say(f"{result.run} was evaluated on other documents than {results[0].run}: no comparison")
+    if as_json:
+        terminal.answer_json(class_report.to_json(results, comparisons))
+    else:
+        shown = partial(class_report.all_tables, results, comparisons, details=details)
+        _show(lambda width: shown(width=width), class_report.legend(results))
+
+
+def _judge_classifier(
+    run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None], *, details: bool
+) -> ClassResult:
+    from lmtool.evaluation import DEFAULT_EVALUATORS, make_evaluators
+    from lmtool.evaluation.class_report import ClassResult
+    from lmtool.evaluation.classes import evaluate_classes
+
+    if details and not config.evaluators:
+        config = config.model_copy(update={"evaluators": [*DEFAULT_EVALUATORS["classes"], "confusion"]})
+    evaluators = make_evaluators(config, terminal.registry(), takes="classes")
+    evaluation = evaluate_classes(load_classifier(run), text.ids, evaluators, progress=progress)
+    names = _names(run)
+    return ClassResult(str(run.path), names["model"], run.tokenizer, names["tokenizer"], text, evaluation)
+
+
+def _show(tables: Callable[[int], Iterable[Table]], legend: Sequence[str]) -> None:
+    from rich.console import Console
 
     # Off a terminal there is no width to keep to, and nobody to read colours. Names may hold what looks like markup.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(highlight=False, markup=False, emoji=False, width=width)
-    for table in report.tables(results, console.width):
+    for table in tables(console.width):
         console.print(table, crop=False)
         console.print()
-    for line in report.legend(results):
+    for line in legend:
         console.print(line, style="dim")

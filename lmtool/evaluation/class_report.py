@@ -1,0 +1,187 @@
+"""Results of classifiers, as JSON for programs and as tables for people."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lmtool.evaluation.class_tables import comparison_table, detail_tables
+from lmtool.evaluation.report import SCHEMA, metric_to_json
+from lmtool.evaluation.significance import differences
+from lmtool.evaluation.tables import Columns, figure_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.table import Table
+
+    from lmtool.api import Tokenizer
+    from lmtool.evaluation.classes import ClassEvaluation
+    from lmtool.evaluation.significance import Difference
+    from lmtool.evaluation.text import Text
+
+HIGHER = re.compile(r"(subset_)?accuracy|(precision|recall|f1)_\w+|top_\d+_accuracy|(roc_auc|average_precision)_\w+")
+LOWER = re.compile(r"log_loss|(adaptive_)?ece|brier")
+"""Metrics that are best where they are highest, and lowest."""
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One classifier on some documents."""
+
+    run: str
+    model: str
+    """The component's name."""
+    tokenizer: Tokenizer
+    tokenizer_name: str
+    text: Text
+    evaluation: ClassEvaluation
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.evaluation.predictions.labels
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the text holds; a line's end counts as a token and a byte, not as a word."""
+        ids = self.text.ids
+        return {
+            "documents": ids.num_documents,
+            "lines": ids.num_lines,
+            "words": ids.num_words,
+            "tokens": ids.num_tokens,
+            "bytes": ids.num_bytes,
+            "unknown_tokens": ids.num_unknown,
+        }
+
+    def has_documents_of(self, other: ClassResult) -> bool:
+        """Whether both are about the same documents and classes, whatever the tokenizer."""
+        same_text = all(self.counts[name] == other.counts[name] for name in ("documents", "lines", "words", "bytes"))
+        targets = self.evaluation.predictions.targets, other.evaluation.predictions.targets
+        return same_text and self.labels == other.labels and np.array_equal(*targets)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside the first one, on the same documents."""
+
+    run: str
+    first: str
+    differences: list[Difference]
+
+
+def compare(results: Sequence[ClassResult]) -> list[Comparison]:
+    """Each run that has the documents of the first one, beside it."""
+    first, *others = results
+    return [
+        Comparison(one.run, first.run, differences(first.evaluation.predictions, one.evaluation.predictions))
+        for one in others
+        if one.has_documents_of(first)
+    ]
+
+
+def to_json(results: Sequence[ClassResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The object that `lmtool eval --json` prints."""
+    compared = [
+        {"run": one.run, "first": one.first, **asdict(difference)}
+        for one in comparisons
+        for difference in one.differences
+    ]
+    return {"schema": SCHEMA, "results": [_result_to_json(one) for one in results], "comparisons": compared}
+
+
+def _result_to_json(result: ClassResult) -> dict[str, Any]:
+    evaluation = result.evaluation
+    return {
+        "run": result.run,
+        "model": result.model,
+        "data": result.text.data,
+        "split": result.text.split,
+        "sources": list(result.text.sources),
+        "tokenizer": {
+            "name": result.tokenizer_name,
+            "unit": result.tokenizer.unit,
+            "vocab_size": result.tokenizer.vocab_size,
+            "fingerprint": result.tokenizer.fingerprint,
+        },
+        "labels": list(result.labels),
+        "multi_label": evaluation.predictions.multi_label,
+        "seconds": round(evaluation.seconds, 3),
+        "counts": result.counts,
+        "metrics": {name: metric_to_json(metric) for name, metric in evaluation.metrics.items()},
+        "details": evaluation.details,
+    }
+
+
+# Side by side ---------------------------------------------------------------------------------------------------------
+
+
+def tables(results: Sequence[ClassResult], width: int) -> list[Table]:
+    """One column a run; the best figure on the same documents is marked, over all runs.
+
+    Args:
+        results: At least one.
+        width: Columns of the terminal; see `Columns.tables`.
+    """
+    figures = []
+    for name in _shown_names(results):
+        best = best_of(results, name)
+        cells = [(result.evaluation.metrics.get(name), i in best) for i, result in enumerate(results)]
+        figures.append((name, [figure_cell(*cell) for cell in cells]))
+    facts = [
+        ("model", [result.model for result in results]),
+        ("tokenizer", [f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids" for result in results]),
+        ("text", [result.text.name for result in results]),
+        *((name, [f"{result.counts[name]:,}" for result in results]) for name in ("documents", "words")),
+        ("classes", [f"{len(result.labels):,}" for result in results]),
+    ]
+    return Columns([result.run for result in results], facts, figures).tables(width)
+
+
+def all_tables(
+    results: Sequence[ClassResult], comparisons: Sequence[Comparison], width: int, *, details: bool
+) -> Iterator[Table]:
+    """Figures side by side, each run beside the first one, and, if asked for, each run's `detail_tables`."""
+    yield from tables(results, width)
+    if comparisons:
+        yield comparison_table(comparisons)
+    for result in results if details else ():
+        title = result.run if len(results) > 1 else None
+        yield from detail_tables(result.evaluation.details, width, title)
+
+
+def _shown_names(results: Sequence[ClassResult]) -> list[str]:
+    """Metrics in order, without those that say what accuracy says."""
+    most_first = sorted((result.evaluation.metrics for result in results), key=len, reverse=True)
+    names = dict.fromkeys(name for metrics in most_first for name in metrics)
+    return [name for name in names if not (name.endswith("_micro") and "accuracy" in names)]
+
+
+def best_of(results: Sequence[ClassResult], name: str) -> set[int]:
+    """Indices of the results with the best value of a metric among those on the same documents, two or more."""
+    best: set[int] = set()
+    higher = HIGHER.fullmatch(name) is not None
+    if not higher and not LOWER.fullmatch(name):
+        return best
+    having = [i for i, result in enumerate(results) if name in result.evaluation.metrics]
+    for i in having:
+        same = [j for j in having if results[j].has_documents_of(results[i])]
+        values = {j: results[j].evaluation.metrics[name].value for j in same}
+        if len(same) > 1 and values[i] == (max if higher else min)(values.values()):
+            best.add(i)
+    return best
+
+
+def legend(results: Sequence[ClassResult]) -> list[str]:
+    """What the signs in the tables mean; nothing about signs that are not there."""
+    metrics = [metric for result in results for metric in result.evaluation.metrics.values()]
+    lines = ["± is one standard error"] if any(metric.stderr is not None for metric in metrics) else []
+    if any(best_of(results, name) for result in results for name in result.evaluation.metrics):
+        lines.append("* best on the same documents")
+    return lines
+
+
+__all__ = ["ClassResult", "Comparison", "all_tables", "best_of", "compare", "legend", "tables", "to_json"]
