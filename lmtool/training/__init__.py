@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from lmtool.config import choose_inline
+from lmtool.data.encoding import available_cores
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
 from lmtool.jax_setup import make_cpu_devices, prepare_jax
@@ -143,8 +144,8 @@ def _take_steps(
     warn: Callable[[str], None],
 ) -> None:
     """A model that learns by gradient."""
-    if devices.devices:
-        make_cpu_devices(devices.devices)
+    if number := devices.devices or _cpu_devices(config, processes):
+        make_cpu_devices(number)
     prepare_jax()
     from lmtool.training.agreement import Agreement
     from lmtool.training.checkpoint import Checkpoints
@@ -191,6 +192,22 @@ def _take_steps(
     result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
     result |= _of_validation(end.best_figures)
     processes.first(lambda: run.finish(result))
+
+
+MOST_CPU_DEVICES = 4
+
+
+def _cpu_devices(config: RunConfig, processes: Processes) -> int:
+    """How many devices a CPU is for a classifier, where nobody says: its cores, as far as they share a batch evenly.
+
+    A recurrent network's steps over a document are products too small for XLA to share among cores; shares of the
+    batch are not. Not so in language modelling, whose products are large, and so are gradients to be added up.
+    """
+    if processes.count > 1 or not gives_classes(config.task):
+        return 1
+    most = min(MOST_CPU_DEVICES, available_cores())
+    rows = config.training.batch_size // config.training.micro_batches
+    return max(number for number in range(1, most + 1) if rows % number == 0)
 
 
 def _augment(config: RunConfig, dataset: Dataset, registry: Registry) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,23 +10,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lmtool.data.encoding import available_cores
 from lmtool.tasks import stored
 from lmtool.tasks.classify.buckets import assign
 from lmtool.tasks.classify.documents import Cutter
 from lmtool.tasks.classify.network import ClassifierNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lmtool.api import Backbone, Document
     from lmtool.array_types import Stream
     from lmtool.tasks.classify.config import ClassifyConfig
 
+    Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+    """Numbers of windows [up to B], their ids [B, T] and mask."""
+
 POSITIONS = 1 << 14
 """Positions [B, T] that are computed at once; B depends on the width alone, so that a document's shape does not depend
 on those beside it, and neither do the last bits of what is said of it."""
-MOST_ROWS = 64
+MOST_ROWS = 32
+MOST_THREADS = 4
+"""Batches that a CPU computes side by side: a recurrent network's steps are too small to share among cores."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,12 @@ class NeuralClassifier:
         windows = [self._cutter.windows(document.ids) for document in documents]
         flat = [window for one in windows for window in one]
         out = np.zeros((len(flat), len(self.labels)), np.float64)
-        pending = []
-        for numbers, inputs, mask in self._batches(flat):
-            found = self.functions.log_probs(self.params, inputs, mask, multi_label=self.multi_label)
-            pending.append((numbers, found))  # fetched when all are under way
-        for numbers, found in pending:
-            out[numbers] = np.asarray(found, np.float64)[: len(numbers)]
+        for numbers, found in _side_by_side(self._some_log_probs, self._batches(flat)):
+            out[numbers] = found[: len(numbers)]
         return _means(_normalised(out, self.multi_label), [len(one) for one in windows])
+
+    def _some_log_probs(self, inputs: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.asarray(self.functions.log_probs(self.params, inputs, mask, multi_label=self.multi_label), np.float64)
 
     def attribute(self, documents: Sequence[Document]) -> list[np.ndarray]:
         """How much each id of what is read speaks for the likeliest class: the gradient of its log-probability with
@@ -107,8 +113,8 @@ class NeuralClassifier:
                 out[number] = found[row, : len(windows[number])]
         return out
 
-    def _batches(self, windows: list[Stream]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Numbers of windows, ids [B, T] and their mask, in shapes that depend on the widths alone."""
+    def _batches(self, windows: list[Stream]) -> Iterator[Batch]:
+        """In shapes that depend on the widths alone."""
         lengths = np.array([len(window) for window in windows])
         widths = (*self.facts.widths, *_longer(self.facts.widths[-1], self._cutter.max_length))
         buckets = assign(lengths, widths)
@@ -124,6 +130,17 @@ class NeuralClassifier:
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
         stored.write_facts(folder, asdict(self.facts))
+
+
+def _side_by_side(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray], batches: Iterator[Batch]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of windows, and the function of their ids and mask."""
+    threads = min(MOST_THREADS, available_cores()) if jax.default_backend() == "cpu" else 1
+    with ThreadPoolExecutor(threads) as pool:
+        found = [(numbers, pool.submit(function, inputs, mask)) for numbers, inputs, mask in batches]
+        for numbers, future in found:
+            yield numbers, future.result()
 
 
 def _longer(widest: int, max_length: int) -> list[int]:
