@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.errors import ConfigError, did_you_mean
-from lmtool.tasks.depths import path_of
+from lmtool.tasks.depths import param_depths, path_of
 from lmtool.training.averaging import observed
 
 if TYPE_CHECKING:
@@ -145,11 +145,20 @@ def plan_layers(training: TrainingConfig, task: Task) -> Layers | None:
     frozen = frozen_params(params, training.freeze)
     if training.layer_decay == 1 and training.unfreeze_every is None:
         return Layers(jax.tree.map(lambda _: 0, params), frozen)
-    if (depths_of := getattr(task, "param_depths", None)) is None:
-        key = "unfreeze_every" if training.layer_decay == 1 else "layer_decay"
-        raise ConfigError(f"training.{key} has no use: this task does not say how deep its parameters lie")
     steps = (training.unfreeze_every or 0) * task.steps_per_epoch
-    return Layers(depths_of(params), frozen, training.layer_decay, steps)
+    return Layers(_depths(training, task, params), frozen, training.layer_decay, steps)
+
+
+def _depths(training: TrainingConfig, task: Task, params: Any) -> Any:
+    """As the task tells them; by the usual names if it does not."""
+    if hasattr(task, "param_depths"):
+        return task.param_depths(params)
+    depths = param_depths(params)
+    if len(set(jax.tree.leaves(depths))) == 1:
+        key = "unfreeze_every" if training.layer_decay == 1 else "layer_decay"
+        what = "has no `embedding` and no `backbone` by name, and does not say how deep its parameters lie"
+        raise ConfigError(f"training.{key} has no use: this task {what}")
+    return depths
 
 
 def frozen_params(params: Any, names: Sequence[str]) -> Any:

@@ -204,13 +204,21 @@ def test_names_that_freeze_nothing_or_all_are_refused(names, message):
 
 def test_a_plan_is_made_only_where_it_is_asked_for():
     task = SimpleNamespace(init=lambda key: PARAMS, steps_per_epoch=7)
-    with_depths = SimpleNamespace(**vars(task), param_depths=param_depths)
 
     assert plan_layers(TrainingConfig(), task) is None
     assert plan_layers(TrainingConfig(freeze=["head"]), task).frozen["params"]["head"] == {"bias": True}
-    assert plan_layers(TrainingConfig(unfreeze_every=2), with_depths).steps == 14
-    with pytest.raises(ConfigError, match=r"training\.layer_decay has no use: this task does not say how deep"):
-        plan_layers(TrainingConfig(layer_decay=0.5), task)
+    assert plan_layers(TrainingConfig(unfreeze_every=2), task).steps == 14
+
+
+def test_depths_are_those_of_the_task_or_go_by_the_usual_names():
+    task = SimpleNamespace(init=lambda key: PARAMS, steps_per_epoch=7)
+    own = SimpleNamespace(**vars(task), param_depths=lambda params: jax.tree.map(lambda _: 5, params))
+    unusual = SimpleNamespace(init=lambda key: {"params": {"a": jnp.ones(2), "b": jnp.ones(2)}}, steps_per_epoch=7)
+
+    assert plan_layers(TrainingConfig(layer_decay=0.5), task).depths == param_depths(PARAMS)
+    assert set(jax.tree.leaves(plan_layers(TrainingConfig(layer_decay=0.5), own).depths)) == {5}
+    with pytest.raises(ConfigError, match=r"training\.layer_decay has no use: this task has no `embedding`"):
+        plan_layers(TrainingConfig(layer_decay=0.5), unusual)
 
 
 # Runs -----------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from lmtool.errors import ConfigError, DataError, Interrupted
 from lmtool.run import Run
 from lmtool.tasks.classify.config import ClassifyConfig
 from lmtool.tasks.classify.network import ClassifierNetwork
-from lmtool.testing.corpus import TINY_TEXT, tiny_dataset
+from lmtool.testing.corpus import TINY_TEXT, labelled_dataset, tiny_dataset
 from lmtool.training import train
 from lmtool.training.transfer import embedding_table, transferred
 from lmtool_cnn.backbone import CNN
@@ -290,3 +290,51 @@ def test_what_cannot_be_started_from_is_said(configured, registry, sources, tmp_
     copy = shutil.copytree(source, tmp_path / "copy")
     shutil.rmtree(copy / "model")
     assert error(f"model.init_from={copy}") == f"{copy} has no model yet"
+
+
+# Classifiers ----------------------------------------------------------------------------------------------------------
+
+CLASSIFY = (
+    "task.name=classify",
+    "task.max_padding=0.9",
+    "training.max_steps=9",
+    "training.eval_every=3",
+    "training.checkpoint_every=3",
+    "training.batch_size=80",
+    "training.layer_decay=0.5",
+    "training.unfreeze_every=1",
+    "training.freeze=['embedding']",
+    "training.augment=['delete', {name='unk', rate=0.3}]",
+)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    return labelled_dataset(tmp_path_factory.mktemp("labelled"))
+
+
+@pytest.mark.parametrize("model", ["lstm", "cnn"])
+def test_a_classifier_is_fine_tuned_layer_by_layer_and_resumes_to_the_same_bits(
+    model, labelled, fine_tuned, trainer, registry
+):
+    size = {"lstm": "model.hidden_size=12", "cnn": "model.channels=12"}[model]
+    settings = [size, "training.max_steps=4", "training.batch_size=4"]
+    flags = {"model.name": model, "model.num_layers": 2, "data.path": str(labelled.path)}
+    config = load_config(None, registry, flags=flags, overrides=settings)
+    source = train(config, labelled, trainer.folder / "lm", registry, stop=trainer.stop)
+
+    whole = fine_tuned("whole", source, *CLASSIFY, dataset=labelled)
+    with pytest.raises(Interrupted):
+        fine_tuned("again", source, *CLASSIFY, dataset=labelled, report=trainer.stop_when("validating", 3))
+    trainer.stop.signal_name = None
+    resumed = fine_tuned("again", source, *CLASSIFY, dataset=labelled)
+    begun = fine_tuned("begun", source, *CLASSIFY, "training.max_steps=3", dataset=labelled)
+
+    before, after, again, first = map(weights_of, (source, whole, resumed, begun))
+    assert all(np.array_equal(after[name], again[name]) for name in after)
+    assert np.array_equal(before["embedding"], after["embedding"])  # frozen
+    # an epoch has 3 batches at most: the head alone at first, one more layer after each
+    lowest = [name for name in before if name.startswith("backbone.layer_0")]
+    assert all(np.array_equal(before[name], first[name]) for name in lowest)
+    assert not np.array_equal(first["head.kernel"], after["head.kernel"])
+    assert Run.open(whole.path, registry).classifier().labels == labelled.label_names
