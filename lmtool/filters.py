@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _READ = 1 << 20
 
+Block = TypeVar("Block")
 Answer = TypeVar("Answer")
 
 
@@ -42,11 +43,11 @@ def incoming_text(name: str) -> Iterator[str]:
     yield from _stdin_blocks() if name == STDIN and not _is_compressed() else read_blocks(name)
 
 
-def answers(blocks: Iterator[str], answer: Callable[[str], Answer], threads: int) -> Iterator[Answer]:
+def answers(blocks: Iterator[Block | None], answer: Callable[[Block], Answer], threads: int) -> Iterator[Answer]:
     """What becomes of each block, in order, while the next ones are read.
 
     Args:
-        blocks: From `incoming_text`.
+        blocks: From `incoming_text`, or made of these; what is empty, or None, says that no more is there for now.
         answer: What each is given to; if there are `threads`, by several of them at once.
         threads: 0 to do everything in this one.
     """
@@ -59,7 +60,7 @@ def answers(blocks: Iterator[str], answer: Callable[[str], Answer], threads: int
         yield from _side_by_side(blocks, answer, threads)
 
 
-def _side_by_side(blocks: Iterator[str], answer: Callable[[str], Answer], threads: int) -> Iterator[Answer]:
+def _side_by_side(blocks: Iterator[Block | None], answer: Callable[[Block], Answer], threads: int) -> Iterator[Answer]:
     from concurrent.futures import ThreadPoolExecutor
 
     pending: deque[Future[Answer]] = deque()

@@ -1,0 +1,170 @@
+"""Lines of text, or JSON Lines, to what a classifier says of them, many documents at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lmtool.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import numpy as np
+
+    from lmtool.api import Classifier, Document, Tokenizer
+
+AT_ONCE = 1024
+"""Documents that a classifier is given at once: memory does not depend on how many there are."""
+DIGITS = 6
+"""Of probabilities."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Lines(NamedTuple):
+    """Some lines of the input, at most `AT_ONCE`."""
+
+    lines: list[str]
+    first: int
+    """Number of the first one, from 1 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document of the input."""
+
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """The other fields of its record."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the input is written: a document a line, or a record a line, whose `field` is the text."""
+
+    source: str
+    """Its name, for messages."""
+    field: str | None = None
+
+    def entries(self, lines: Lines) -> list[Entry]:
+        """The documents; of records, blank lines are none.
+
+        Raises:
+            DataError: names the line that is no record, or lacks the text.
+        """
+        if self.field is None:
+            return [Entry(line) for line in lines.lines]
+        numbered = enumerate(lines.lines, lines.first)
+        return [self._record(line, f"{self.source}:{number}", self.field) for number, line in numbered if line.strip()]
+
+    def _record(self, line: str, where: str, field: str) -> Entry:
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            hint = "each line must be one object; without `--field` each line is a document"
+            raise DataError(f"{where}: not JSON: {error}", hint) from None
+        if not isinstance(fields, dict):
+            raise DataError(f"{where}: must be an object, got {line[:40]}")
+        if field not in fields:
+            names = ", ".join(list(fields)[:8])
+            raise DataError(f"{where}: no field '{field}'{did_you_mean(field, list(fields))}; it has {names}")
+        text = fields.pop(field)
+        if not isinstance(text, str):
+            raise DataError(f"{where}: field '{field}' must be a string, got {text!r:.40}")
+        if not text.isascii() and (half := _SURROGATE.search(text)):
+            raise DataError(f"{where}: field '{field}' holds \\u{ord(half[0]):04x}, half of a surrogate pair")
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return Entry(text.removesuffix("\n"), fields)
+
+
+def in_pieces(blocks: Iterable[str]) -> Iterator[Lines | None]:
+    """Lines of the input as `lmtool.filters.incoming_text` gives them; None where no more is there for now."""
+    first = 1
+    for block in blocks:
+        if not block:
+            yield None
+            continue
+        lines = block[:-1].split("\n")
+        for start in range(0, len(lines), AT_ONCE):
+            yield Lines(lines[start : start + AT_ONCE], first + start)
+        first += len(lines)
+
+
+def as_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Document]:
+    """Texts as a classifier reads them: what a dataset of these documents would hold."""
+    import numpy as np
+
+    from lmtool.api import Document
+    from lmtool.data.encoding import encode_text
+
+    if not texts:
+        return []
+    ids = encode_text(tokenizer, "\n".join(texts) + "\n").astype(np.int32, copy=False)
+    line_ends = np.flatnonzero(ids == tokenizer.eos_id) + 1
+    lines = np.cumsum([text.count("\n") + 1 for text in texts])
+    if len(line_ends) != lines[-1]:
+        raise ValueError(f"{type(tokenizer).__name__} gave {len(line_ends)} line ends for {lines[-1]} lines")
+    ends = line_ends[lines - 1]
+    return [Document(one, text) for one, text in zip(np.split(ids, ends[:-1]), texts, strict=True)]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a document."""
+
+    entry: Entry
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    """float64 [C]."""
+    chosen: tuple[int, ...]
+    """The likeliest class; where there may be several, those likely enough, the likeliest first."""
+
+    def ranked(self, k: int) -> list[int]:
+        """The k likeliest classes, the first of equals first."""
+        return ranked(self.probabilities)[:k]
+
+    def pair(self, number: int) -> tuple[str, float]:
+        """A class's name and its probability, with `DIGITS` digits."""
+        return self.labels[number], float(f"{self.probabilities[number]:.{DIGITS}g}")
+
+
+def judge(
+    model: Classifier, tokenizer: Tokenizer, entries: Sequence[Entry], *, threshold: float = 0.5
+) -> list[Verdict]:
+    """What a classifier says of documents, in order.
+
+    Args:
+        model: Of the tokenizer's ids.
+        tokenizer: Of the model.
+        entries: At most `AT_ONCE` or so.
+        threshold: Where a document may have any number of labels: the probability from which on it has one.
+    """
+    if not entries:
+        return []
+    import numpy as np
+
+    log_probs = model.log_probs(as_documents(tokenizer, [entry.text for entry in entries]))
+    probabilities = np.exp(np.minimum(log_probs, 0.0))
+    return [
+        Verdict(entry, model.labels, row, _chosen(row, threshold if model.multi_label else None))
+        for entry, row in zip(entries, probabilities, strict=True)
+    ]
+
+
+def _chosen(probabilities: np.ndarray, threshold: float | None) -> tuple[int, ...]:
+    if threshold is None:
+        return (int(probabilities.argmax()),)
+    return tuple(number for number in ranked(probabilities) if probabilities[number] >= threshold)
+
+
+def ranked(probabilities: np.ndarray) -> list[int]:
+    """Classes from the likeliest to the least likely, the first of equals first."""
+    order: list[int] = (-probabilities).argsort(kind="stable").tolist()
+    return order
+
+
+__all__ = ["AT_ONCE", "Entry", "Form", "Lines", "Verdict", "as_documents", "in_pieces", "judge"]

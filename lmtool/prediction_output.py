@@ -1,0 +1,72 @@
+"""What a classifier says of documents, as lines of output."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lmtool.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lmtool.prediction import Verdict
+
+    Explanation = Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What of a verdict is written."""
+
+    field: str | None = None
+    """Where the text stands in a record of the input, and `text` where lines were read."""
+    multi_label: bool = False
+    top_k: int | None = None
+    """So many of the likeliest classes, besides what is predicted."""
+    every: bool = False
+    """The probabilities of all classes."""
+    text: bool = False
+    prefix: str = ""
+    """Before the names of what is predicted, which a record's own fields may have."""
+
+    def to_json(self, verdict: Verdict, explanation: Explanation | None = None) -> str:
+        """One object: the record's own fields, then what is predicted.
+
+        Raises:
+            DataError: if a field has the name of something that is predicted.
+        """
+        predicted = {f"{self.prefix}{name}": value for name, value in self._predicted(verdict, explanation).items()}
+        own = {**verdict.entry.fields, **({self.field or "text": verdict.entry.text} if self.text else {})}
+        if clash := next((name for name in predicted if name in own), None):
+            hint = f"`--prefix predicted_` writes predicted_{clash} beside it"
+            raise DataError(f"a record has a field '{clash}', and so does what is predicted", hint)
+        return json.dumps(own | predicted, ensure_ascii=False) + "\n"
+
+    def _predicted(self, verdict: Verdict, explanation: Explanation | None) -> dict[str, Any]:
+        if self.multi_label:
+            found: dict[str, Any] = {"labels": [_described(verdict, number) for number in verdict.chosen]}
+        else:
+            found = _described(verdict, verdict.chosen[0])
+        if self.top_k is not None:
+            found["top"] = [_described(verdict, number) for number in verdict.ranked(self.top_k)]
+        if self.every:
+            found["probabilities"] = dict(map(verdict.pair, range(len(verdict.labels))))
+        if explanation is not None:
+            found["explanation"] = [[token, float(f"{weight:.4g}")] for token, weight in explanation]
+        return found
+
+    def plain(self, verdict: Verdict) -> str:
+        """Labels and probabilities in turn, separated by tabs: of what is predicted, or of the `top_k`."""
+        numbers = verdict.chosen if self.top_k is None else verdict.ranked(self.top_k)
+        pairs = (verdict.pair(number) for number in numbers)
+        return "\t".join(f"{' '.join(label.split())}\t{probability:.6g}" for label, probability in pairs) + "\n"
+
+
+def _described(verdict: Verdict, number: int) -> dict[str, Any]:
+    label, probability = verdict.pair(number)
+    return {"label": label, "probability": probability}
+
+
+__all__ = ["Layout"]
