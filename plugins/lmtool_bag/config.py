@@ -30,6 +30,7 @@ class BagConfig(Config):
     weighting: Literal["tf-idf", "mean"] = Field(
         "tf-idf", description="of a document's features; tf-idf counts logarithmically and makes its vector of length 1"
     )
+    ngram_weight: float = Field(1.0, gt=0, description="`tf-idf` only: of n-grams beside words, which weigh 1")
     dim: int = Field(100, ge=1, description="E, the size of the embedding")
     epochs: int = Field(5, ge=1, description="passes over the training documents")
     batch_size: int = Field(64, ge=1, description="documents between two updates")

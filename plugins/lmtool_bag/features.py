@@ -83,7 +83,7 @@ class Features:
         config: How documents are read and features weighted.
         eos_id: Of line ends, which are no tokens.
         keys: uint64 [F].
-        idf: float32 [F], logarithms of how rare they are; see `inverse_document_frequency`.
+        idf: float32 [F], logarithms of how rare they are, times `ngram_weight`; see `inverse_document_frequency`.
     """
 
     def __init__(self, config: BagConfig, eos_id: int, keys: np.ndarray, idf: np.ndarray) -> None:
@@ -117,6 +117,7 @@ def learn_features(documents: Iterable[Document], config: BagConfig, eos_id: int
     keys = table.keys()
     kept = np.lexsort((keys, -frequency))[: np.count_nonzero(frequency >= config.min_count)]
     idf = inverse_document_frequency(frequency[kept], len(bags))
+    idf[keys[kept] % 2 == 1] *= np.float32(config.ngram_weight)
     new_rows = np.full(len(table), -1, np.int32)
     new_rows[kept] = np.arange(len(kept), dtype=np.int32)
     features = Features(config, eos_id, keys[kept], idf)

@@ -63,17 +63,22 @@ def three_bytes(code: Any) -> Any:
     return PART
 
 
+def ngram_key(bits: Any, buckets: Any) -> Any:
+    """The key of an n-gram, which is odd; those of words are even."""
+    return ((bits % np.uint64(buckets)) << np.uint64(1) if buckets > 0 else bits) | np.uint64(1)
+
+
 def ngram_keys(hashes: Any, count: Any, order: Any, buckets: Any, keys: Any, at: Any) -> Any:
     """Write the keys of `count` words and of their n-grams from `at` on; where they end."""
     for i in range(count):
-        keys[at + i] = hashes[i]
+        keys[at + i] = hashes[i] & np.uint64(0xFFFFFFFFFFFFFFFE)
     at += count
     for n in range(2, order + 1):
         for i in range(count - n + 1):
             bits = np.uint64(n)
             for k in range(n):
                 bits = mixed(bits * np.uint64(0x9E3779B97F4A7C15) + hashes[i + k])
-            keys[at] = bits % np.uint64(buckets) if buckets > 0 else bits
+            keys[at] = ngram_key(bits, buckets)
             at += 1
     return at
 
@@ -93,8 +98,7 @@ def char_keys(text: Any, start: Any, end: Any, low: Any, high: Any, buckets: Any
             place += size
             length += 1
             if length >= low:
-                key = mixed(bits + np.uint64(length))
-                keys[at] = key % np.uint64(buckets) if buckets > 0 else key
+                keys[at] = ngram_key(mixed(bits + np.uint64(length)), buckets)
                 at += 1
         begin += 1 if begin < start else character(text, begin)[1]
     return at
@@ -102,7 +106,7 @@ def char_keys(text: Any, start: Any, end: Any, low: Any, high: Any, buckets: Any
 
 @compiled(
     "uint8[:], int64[:], int64, int64, int64, int64, int64, int64, int64[:], int64[:], uint64[:], uint64[:], int64[:]",
-    mixed, three_bytes, character, ngram_keys, char_keys,
+    mixed, three_bytes, character, ngram_key, ngram_keys, char_keys,
 )  # fmt: skip
 def text_keys(  # type: ignore[no-untyped-def]
     text, document_ends, documents, marks, order, low, high, buckets, starts, ends, hashes, keys, key_ends
@@ -152,7 +156,7 @@ def text_keys(  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    "int32[:], int64[:], int64, int64, int64, int64, uint64[:], uint64[:], int64[:]", mixed, ngram_keys
+    "int32[:], int64[:], int64, int64, int64, int64, uint64[:], uint64[:], int64[:]", mixed, ngram_key, ngram_keys
 )  # fmt: skip
 def token_keys(ids, document_ends, documents, eos_id, order, buckets, hashes, keys, key_ends):  # type: ignore[no-untyped-def]
     """As `text_keys`, of tokens; line ends are left out, so that n-grams go on over them."""
@@ -177,7 +181,7 @@ def number(keys, count, slots, numbers, capacity, known, learn, out):  # type: i
     """
     last = np.uint64(capacity - 1)
     for i in range(count):
-        slot: Any = np.int64(keys[i] & last)
+        slot: Any = np.int64((keys[i] >> np.uint64(1)) & last)
         while numbers[slot] >= 0 and slots[slot] != keys[i]:
             slot = slot + 1 if slot + 1 < capacity else 0
         if numbers[slot] < 0 and learn:

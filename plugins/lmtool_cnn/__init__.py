@@ -1,4 +1,4 @@
-"""Gated causal convolutions as a causal backbone."""
+"""Convolutional backbones: gated and causal ones in residual blocks; one layer of several widths, for documents."""
 
 from __future__ import annotations
 
@@ -22,4 +22,11 @@ def lmtool_register_models() -> Iterable[Component]:
         config="lmtool_cnn.config:CNNConfig",
         summary="gated causal convolutions in residual blocks",
         capabilities=frozenset({"backbone", "causal", "stateful"}),
+    )
+    yield Component(
+        name="textcnn",
+        target="lmtool_cnn.textcnn:TextCNN",
+        config="lmtool_cnn.config:TextCNNConfig",
+        summary="one layer of convolutions of several widths, read by max pooling (Kim 2014)",
+        capabilities=frozenset({"backbone"}),
     )

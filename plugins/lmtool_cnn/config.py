@@ -1,4 +1,4 @@
-"""Settings of the convolutional backbone."""
+"""Settings of the convolutional backbones."""
 
 from __future__ import annotations
 
@@ -39,3 +39,10 @@ class CNNConfig(Config):
     def context(self, layer: int) -> int:
         """Positions beside the current one that a layer sees: before it, or on both sides without `causal`."""
         return (self.kernel_size - 1) * self.dilation(layer)
+
+
+class TextCNNConfig(Config):
+    """`[model] name = "textcnn"`; with `task.pooling = ["max"]` it is Kim's model."""
+
+    widths: list[PositiveInt] = Field([3, 4, 5], min_length=1, description="positions that each convolution sees")
+    channels: int = Field(100, ge=1, description="F, outputs of each convolution")

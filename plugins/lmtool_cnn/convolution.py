@@ -1,7 +1,7 @@
-"""A convolution over time and its gated linear unit, with gradients written by hand.
+"""Convolutions over time, gated or rectified, with gradients written by hand.
 
 On CPU a convolution is fastest as one product of large matrices: the inputs of all kernel positions side by side. What
-is kept for the backward pass are the inputs themselves and the outputs before the gate; the side-by-side copies are
+is kept for the backward pass are the inputs themselves and the outputs (before the gate); the side-by-side copies are
 made again. Elsewhere it is XLA's own convolution.
 
 Products take their factors in `dtype` and add up in float32. All that is not a product is float32 in either precision:
@@ -64,6 +64,40 @@ def _backward(dilation: int, dtype: Any, residuals: Residuals, gradient: jax.Arr
 
 
 gated_convolution.defvjp(_forward, _backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def rectified_convolution(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any) -> jax.Array:
+    """Convolve and rectify: output t is made of the inputs t to t + k - 1.
+
+    Args:
+        x: [B, T + k - 1, I], float32.
+        kernel: [k, I, O], float32.
+        bias: [O].
+        dtype: Of the factors of products: float32 or bfloat16.
+
+    Returns:
+        [B, T, O], float32, nowhere negative.
+    """
+    return _forward_rectified(x, kernel, bias, dtype)[0]
+
+
+def _forward_rectified(x: jax.Array, kernel: jax.Array, bias: jax.Array, dtype: Any) -> tuple[jax.Array, Residuals]:
+    x = x.astype(dtype)
+    convolved = _on_platform(convolve_by_matmul, convolve_by_xla, 1)(x, kernel.astype(dtype))
+    rectified = jax.nn.relu(convolved + bias[None, None])
+    return rectified, (x, kernel, rectified)
+
+
+def _backward_rectified(dtype: Any, residuals: Residuals, gradient: jax.Array) -> tuple[jax.Array, ...]:
+    x, kernel, rectified = residuals
+    gradient = jnp.where(rectified > 0, gradient, 0.0)
+    gradients = _on_platform(gradients_by_matmul, gradients_by_xla, 1)
+    d_x, d_kernel = gradients(x, kernel.astype(dtype), gradient.astype(dtype))
+    return d_x, d_kernel, gradient.sum(axis=(0, 1))
+
+
+rectified_convolution.defvjp(_forward_rectified, _backward_rectified)
 
 
 def _on_platform(on_cpu: Any, elsewhere: Any, dilation: int) -> Any:
@@ -157,4 +191,4 @@ def _xla_convolution(x: jax.Array, kernel: jax.Array, axes: tuple[str, str, str]
     return result
 
 
-__all__ = ["gated_convolution"]
+__all__ = ["gated_convolution", "rectified_convolution"]
