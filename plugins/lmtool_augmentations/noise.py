@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool_augmentations.base import Rated, every_other
+from lmtool_augmentations.base import Rated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,52 +38,54 @@ class Noise(Rated):
     def __init__(self, config: NoiseConfig, *, dataset: Dataset) -> None:
         super().__init__(config, dataset=dataset)
         self.tokenizer = dataset.tokenizer
+        self._kinds = np.array([KINDS.index(kind) for kind in config.kinds])
         self._fixed = [one for one in (dataset.eos_id, dataset.unk_id) if one is not None]
 
     def change(self, ids: Stream, rng: np.random.Generator) -> Stream:
-        pieces = np.split(ids, _edges(np.isin(ids, self._fixed)))
-        readable = [number for number, piece in enumerate(pieces) if len(piece) and piece[0] not in self._fixed]
-        if not readable:
+        starts, stops = _stretches(~np.isin(ids, self._fixed))
+        if not len(starts):
             return ids
-        before = [self.tokenizer.decode(pieces[number].tolist()).replace("\n", " ") for number in readable]
+        numbers, pairs = ids.tolist(), list(zip(starts.tolist(), stops.tolist(), strict=True))
+        before = [self.tokenizer.decode(numbers[start:stop]).replace("\n", " ") for start, stop in pairs]
         after = self._mistype(before, rng)
-        for number, old, new in zip(readable, before, after, strict=True):
+        pieces, done = [], 0
+        for (start, stop), old, new in zip(pairs, before, after, strict=True):
             if old != new:
-                pieces[number] = np.array(self.tokenizer.encode(new), np.int32)
-        return np.concatenate(pieces)
+                pieces += [ids[done:start], np.array(self.tokenizer.encode(new), np.int32)]
+                done = stop
+        return np.concatenate([*pieces, ids[done:]])
 
     def _mistype(self, lines: Sequence[str], rng: np.random.Generator) -> list[str]:
         chars = np.frombuffer("\n".join(lines).encode("utf-32-le", "surrogatepass"), np.uint32)
-        within = ~np.isin(chars, SPACES)
+        within = ~IS_SPACE[np.minimum(chars, len(IS_SPACE) - 1)]
         drawn = (rng.random(len(chars)) < self.config.rate) & within
-        kinds = np.array([KINDS.index(kind) for kind in self.config.kinds])[
-            rng.integers(len(self.config.kinds), size=len(chars))
-        ]
-        other = _beside(chars, rng, chars[within])
-        swap = drawn & (kinds == SWAP)
-        swap[:-1] &= within[1:] & ~drawn[1:]
-        swap[-1:] = False
-        left = np.flatnonzero(every_other(swap))
-        typed = np.where(drawn & (kinds == REPLACE), other, chars)
+        places = np.flatnonzero(drawn)
+        kinds = self._kinds[rng.integers(len(self._kinds), size=len(places))]
+        beside = _beside(chars[places], chars[within], rng)
+        typed, copies = chars.copy(), np.ones(len(chars), np.int64)
+        typed[places[kinds == REPLACE]] = beside[kinds == REPLACE]
+        left = places[(kinds == SWAP) & np.append(within & ~drawn, False)[places + 1]]
         typed[left], typed[left + 1] = chars[left + 1], chars[left]
-        # Each character once, those left out not at all, and after some the key beside them.
-        pairs = np.stack([typed, other], axis=1)
-        kept = np.stack([~(drawn & (kinds == DELETE)), drawn & (kinds == INSERT)], axis=1)
-        text: str = pairs[kept].tobytes().decode("utf-32-le", "surrogatepass")
+        copies[places[kinds == DELETE]] = 0
+        inserted = places[kinds == INSERT]
+        copies[inserted] = 2
+        out = np.repeat(typed, copies)
+        out[np.cumsum(copies)[inserted] - 1] = beside[kinds == INSERT]
+        text: str = out.tobytes().decode("utf-32-le", "surrogatepass")
         return text.split("\n")
 
 
-def _edges(fixed: np.ndarray) -> np.ndarray:
-    """Where to cut so that each fixed token stands alone and what lies between is whole."""
-    places = np.flatnonzero(fixed)
-    return np.unique(np.concatenate([places, places + 1]))
+def _stretches(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int [S] each: where unbroken runs of True begin, and where they end."""
+    edges = np.flatnonzero(np.diff(chosen.astype(np.int8), prepend=0, append=0))
+    return edges[::2], edges[1::2]
 
 
-def _beside(chars: np.ndarray, rng: np.random.Generator, all_chars: np.ndarray) -> np.ndarray:
-    """uint32 [N]: for each character the key beside it, upper case where it is upper case."""
-    if not len(all_chars):
+def _beside(chars: np.ndarray, others: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint32 [N]: for each character the key beside it, in its case; for one that is no letter, one of `others`."""
+    if not len(chars):
         return chars
-    drawn: np.ndarray = rng.choice(all_chars, size=len(chars))
+    drawn: np.ndarray = others[rng.integers(len(others), size=len(chars))]
     known = chars < len(TABLE)
     found = TABLE[np.where(known, chars, 0), rng.integers(NEIGHBOURS, size=len(chars))]
     beside: np.ndarray = np.where(known & (found > 0), found, drawn)
@@ -107,6 +109,7 @@ def _table() -> np.ndarray:
 
 
 TABLE = _table()
-SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], np.uint32)
+IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])
+"""By code; there is no white space beyond."""
 
 __all__ = ["Noise"]

@@ -16,6 +16,7 @@ from lmtool.training import train
 from lmtool.training.augmentation import make_augmentations
 from lmtool_augmentations.base import every_other
 from lmtool_augmentations.noise import TABLE
+from lmtool_augmentations.propose import draw
 
 registry = Registry(third_party=False)
 
@@ -179,6 +180,23 @@ def test_proposals_do_not_depend_on_how_many_are_drawn_at_once(words, lines, ngr
     one_by_one = augment(lines[:100], np.random.default_rng(0))
 
     assert np.array_equal(at_once, one_by_one)
+
+
+def test_a_draw_is_the_token_where_the_sum_of_probabilities_passes_the_ticket():
+    probs = np.random.default_rng(0).dirichlet(np.full(1000, 0.05), size=50)
+    probs[:, [0, 130]] = 0
+    tickets = np.random.default_rng(1).random(50)
+    with np.errstate(divide="ignore"):
+        log_probs = np.log(probs)
+
+    expected = [
+        int(np.searchsorted(np.cumsum(row) / row.sum(), one, side="right"))
+        for row, one in zip(probs, tickets, strict=True)
+    ]
+
+    assert draw(log_probs, tickets).tolist() == expected
+    assert draw(log_probs[:1], np.ones(1)).tolist() == [int(np.flatnonzero(probs[0].astype(np.float32))[-1])]
+    assert draw(np.log(np.full((1, 300), 1 / 300)), np.zeros(1), excluded=[0, 1]).tolist() == [2]
 
 
 @pytest.mark.parametrize(
