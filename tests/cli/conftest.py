@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmtool.testing.corpus import tiny_dataset
+from lmtool.testing.corpus import labelled_dataset, tiny_dataset
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +29,35 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train("ngram", "word", "words", "model.order=3")
     train("ngram", "char", "chars", "model.order=4")
     train("lstm", "word", "lstm", "model.hidden_size=8", "training.max_steps=60", "training.batch_size=4")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `train.jsonl` and the like, the dataset `word-classes`, and classifiers.
+
+    Never written to. `linear` and `bayes`, an n-gram model a class, give each document one class, and so does the
+    network `cnn`, which has hardly been trained; `several` any number of labels, those of `several-text`.
+    """
+    folder = tmp_path_factory.mktemp("labelled")
+    labelled_dataset(folder)
+    labelled_dataset(folder / "several-text", multi=True)
+
+    def train(model: str, data: str, run: str, *settings: str) -> None:
+        options = [word for setting in settings for word in ("--set", setting)]
+        arguments = ["train", "--model", model, "--task", "classify", "--data", data, "-o", run, *options]
+        subprocess.run([sys.executable, "-m", "lmtool", "-q", *arguments], cwd=folder, check=True, capture_output=True)
+
+    train("linear", "word-classes", "linear")
+    train("ngram", "word-classes", "bayes", "model.order=2")
+    train("linear", "several-text/word-labels", "several")
+    train(
+        "cnn",
+        "word-classes",
+        "cnn",
+        "training.max_steps=2",
+        "task.embedding_size=8",
+        "model.channels=8",
+        "model.num_layers=1",
+    )
     return folder

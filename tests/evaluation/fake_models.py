@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lmtool.api import Document
+
 
 class Uniform:
     """Every token has the probability 1/V."""
@@ -109,3 +111,49 @@ class Text:
         assert 0 <= start <= stop <= self.num_tokens
         self.largest_read = max(self.largest_read, stop - start)
         return self.ids[start:stop].copy()
+
+
+class Counting:
+    """A classifier of documents: each letter of its labels that the text holds is a vote for that label, and there is
+    one vote for each. With `multi_label`, a label has the probability n / (n + 1) of n occurrences."""
+
+    def __init__(self, labels: str = "abc", *, multi_label: bool = False) -> None:
+        self.labels = tuple(labels)
+        self.multi_label = multi_label
+        self.vocab_size = len(labels) + 2
+        self.asked: list[int] = []
+        """How many documents each call was about."""
+
+    def log_probs(self, documents: Any) -> np.ndarray:
+        self.asked.append(len(documents))
+        votes = np.array([[document.text.count(label) for label in self.labels] for document in documents], np.float64)
+        votes = votes.reshape(-1, len(self.labels))
+        with np.errstate(divide="ignore"):
+            if self.multi_label:
+                return np.log(votes / (votes + 1))
+            return np.log((votes + 1) / (votes + 1).sum(axis=1, keepdims=True))
+
+    def save(self, folder: Any) -> None:
+        raise NotImplementedError
+
+
+class LabelledText:
+    """Labelled documents of one line each, as a dataset's split has them."""
+
+    has_labels = True
+
+    def __init__(self, texts: list[str], labels: list[str], names: str = "abc") -> None:
+        tokenizer = Letters(names)
+        self.texts, self.names = texts, names
+        self.label_matrix = np.array([[name in label for name in names] for label in labels]).reshape(-1, len(names))
+        self.label_ids = self.label_matrix.argmax(axis=1) if len(labels) else np.zeros(0, np.int64)
+        self.num_documents = self.num_lines = len(texts)
+        self.num_words = sum(len(text.split()) for text in texts)
+        self.num_bytes = sum(len(text.encode()) + 1 for text in texts)
+        self.num_tokens = len(tokenizer.encode_batch(texts))
+        self.num_unknown = 0
+        self.tokenizer = tokenizer
+
+    def documents(self) -> Any:
+        for text in self.texts:
+            yield Document(self.tokenizer.encode_batch([text]), text)
