@@ -10,7 +10,8 @@ import jax
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_LAYER = re.compile(r"\d+")
+_LAYER = re.compile(r"(?!kernel|bias|scale).*?(\d+)")
+"""A number behind what every layer has, as in `kernel_0`, tells parts of one layer apart."""
 
 
 def param_depths(params: Any, *, bottom: Collection[str] = ("embedding",), backbone: str = "backbone") -> Any:
@@ -49,8 +50,8 @@ def path_of(path: Any) -> list[str]:
 
 def _number(path: Any) -> int | None:
     """Of the layer inside the backbone."""
-    found = _LAYER.search(path_of(path)[1])
-    return int(found.group()) if found else None
+    found = _LAYER.match(path_of(path)[1])
+    return int(found.group(1)) if found else None
 
 
 __all__ = ["param_depths", "path_of"]

@@ -72,6 +72,12 @@ def test_layers_are_told_by_the_number_in_the_first_name():
     }
 
 
+def test_numbers_of_kernels_side_by_side_are_no_layers():
+    depths = param_depths({"params": {"backbone": {"kernel_0": 0, "kernel_1": 0, "bias": 0}, "head": 0}})
+
+    assert depths["params"] == {"backbone": {"kernel_0": 1, "kernel_1": 1, "bias": 1}, "head": 2}
+
+
 def test_a_backbone_without_numbers_is_one_group_and_there_may_be_none():
     assert param_depths({"params": {"backbone": {"a": 0, "b": 0}, "head": 0}})["params"] == {
         "backbone": {"a": 1, "b": 1},
