@@ -71,12 +71,16 @@ def run(name, model="lstm", **settings):
     return {"name": name, "model": model, **settings}
 
 
+LAYERS = ["training.layer_decay=0.5", "training.freeze=['backbone.layer_0_bias']", "training.ema_decay=0.9"]
+
+
 @pytest.fixture(scope="module")
 def on_devices(devices):
     """Runs of one process that has four devices."""
     runs = [run(f"{model}-{number}", model, devices=number) for model in ("lstm", "cnn") for number in (1, 2, 4)]
     pieces = run("pieces", devices=4, shard_params=True, settings=["training.steps_per_dispatch=4"])
-    return devices(*runs, pieces, cpu_devices=4)
+    layers = [run(f"layers-{number}", devices=number, shard_params=True, settings=LAYERS) for number in (1, 4)]
+    return devices(*runs, pieces, *layers, cpu_devices=4)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,11 @@ def test_many_devices_learn_the_same_curve_as_one(on_devices, model, number):
 
 def test_parameters_in_pieces_and_steps_in_groups_change_nothing(on_devices):
     assert_same_curve(on_devices["pieces"]["losses"], on_devices["lstm-1"]["losses"])
+
+
+def test_layers_learn_at_their_own_rates_on_many_devices(on_devices):
+    assert_same_curve(on_devices["layers-4"]["losses"], on_devices["layers-1"]["losses"])
+    assert on_devices["layers-1"]["losses"] != on_devices["lstm-1"]["losses"]
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn"])
