@@ -54,7 +54,7 @@ def load(folder: Path, config: BagConfig) -> tuple[Features, Scorer, Facts]:
     facts = _read_facts(folder / RECORD)
     path = folder / ARRAYS
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _TYPES}
         _check(arrays, len(facts.labels))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
