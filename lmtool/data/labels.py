@@ -82,24 +82,35 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def known_labels(path: Path) -> Labels | None:
-    """The labels of a dataset, or those that a run learned; None if there are none.
+    """The labels of a dataset, or those that a run learned; None if there are none, or nothing is left that tells.
 
     Raises:
         DataError: if the folder's record is damaged.
     """
-    for name in ("dataset.json", "run.json"):
-        file = path / name
-        if not file.is_file():
-            continue
-        try:
-            record = json.loads(file.read_bytes())
-            made_of = record.get("dataset", {})
-            if entry := record.get("labels") or made_of.get("labels"):
-                return Labels.from_json(entry)
-            return known_labels(Path(made_of["path"])) if made_of else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{file} is damaged: {error}") from None
-    return None
+    if record := _record_of(path / "dataset.json"):
+        return Labels.from_json(record["labels"]) if "labels" in record else None
+    learned_from = _record_of(path / "run.json").get("dataset", {})
+    if learned_from.get("labels"):
+        return Labels.from_json(learned_from["labels"])
+    if "path" not in learned_from:
+        return None
+    dataset = _record_of(Path(learned_from["path"]) / "dataset.json")
+    # Another dataset may lie in its place by now.
+    same = "labels" in dataset and dataset["key"] == learned_from["key"]
+    return Labels.from_json(dataset["labels"]) if same else None
+
+
+def _record_of(file: Path) -> dict[str, Any]:
+    """What a folder's record says; nothing if it is not there. Raises DataError if it is damaged."""
+    if not file.is_file():
+        return {}
+    try:
+        record = json.loads(file.read_bytes())
+        if (entry := record.get("dataset", record)).get("labels"):
+            Labels.from_json(entry["labels"])
+        return dict(record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file} is damaged: {error}") from None
 
 
 class LabelIds:

@@ -256,6 +256,24 @@ def test_text_without_training_text_takes_labels_that_are_known(tmp_path):
         make_plan(data, byte_tokenizer(), REGISTRY)
 
 
+def test_the_labels_of_a_run_are_those_of_its_dataset_and_of_no_other_in_its_place(tmp_path):
+    dataset = make(tmp_path, train=TRAIN)
+    labels = dataset.labels.to_json()
+    run = tmp_path / "run"
+    run.mkdir()
+
+    def known(**entry):
+        (run / "run.json").write_text(json.dumps({"dataset": {"path": str(dataset.path), "key": dataset.key} | entry}))
+        return known_labels(run)
+
+    assert known() == known(labels=None) == dataset.labels
+    assert known(key="of a dataset that lay there before") is None
+    assert known(path="gone") is None
+    assert known(path="gone", labels=labels) == dataset.labels
+    with pytest.raises(DataError, match=r"run\.json is damaged"):
+        known(labels={"names": 3})
+
+
 def test_a_dataset_must_have_the_labels_that_a_config_asks_for(tmp_path):
     labelled, without = make(tmp_path, train=TRAIN), make(tmp_path, name="other", label=None, train=TRAIN)
 

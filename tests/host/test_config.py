@@ -50,7 +50,8 @@ def error_of(toml, tmp_path, overrides=()):
          "run.toml: evaluation.evaluators must have at least 1 entries, got []"),
         ('model.name="ngram"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
         ('model.name="ngram"\ndata.reader={name="txt"}',
-         "no reader named 'txt' (did you mean 'text'?); installed: builtin, jsonl, text"),
+         "no reader named 'txt' (did you mean 'text'?); installed: builtin, csv, fasttext, folder, jsonl, parquet, "
+         "sklearn, text, tsv"),
         ('[model]\nname = "ltsm"',
          "no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, dynamic, gru, lstm, mixture, ngram, rnn"),
     ],
