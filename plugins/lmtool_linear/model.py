@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from lmtool.data.folds import folds_of
 from lmtool.errors import ConfigError, DataError, did_you_mean
 from lmtool_linear.config import LinearConfig
 from lmtool_linear.features import Features
-from lmtool_linear.sharpness import best_temperature, fold_of, log_probs_of
+from lmtool_linear.sharpness import best_temperature, log_probs_of
 from lmtool_linear.weights import Vectors, Weights, class_weights, fit_classes, fit_labels
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Linear:
         """1 for what gives probabilities by itself."""
         if self.config.classifier == "logistic" and not self.config.nb_features:
             return 1.0
-        fold = fold_of(y, self.config.folds, self.config.seed)
+        fold = folds_of(y, self.config.folds, self.config.seed)
         decisions, truths = np.zeros((0, len(labels))), y[:0]
         for one in range(self.config.folds):
             held_out = fold == one

@@ -66,14 +66,4 @@ def lowest(function: Callable[[float], float], low: float, high: float) -> float
     return (low + high) / 2
 
 
-def fold_of(y: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Which fold each document is in, int [D]: at random, the documents of a class spread evenly."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    if y.ndim == 1:
-        order = order[np.argsort(y[order], kind="stable")]
-    fold = np.empty(len(y), np.int64)
-    fold[order] = np.arange(len(y)) % folds
-    return fold
-
-
-__all__ = ["best_temperature", "fold_of", "log_probs_of"]
+__all__ = ["best_temperature", "log_probs_of"]

@@ -23,7 +23,7 @@ from lmtool.testing.corpus import labelled_dataset, labelled_documents
 from lmtool_linear.config import LinearConfig
 from lmtool_linear.features import WORD, Features
 from lmtool_linear.model import Linear
-from lmtool_linear.sharpness import best_temperature, fold_of, log_probs_of
+from lmtool_linear.sharpness import best_temperature, log_probs_of
 from lmtool_linear.weights import log_count_ratios
 
 REGISTRY = Registry()
@@ -206,16 +206,6 @@ def test_probabilities_do_not_promise_more_than_they_hold(tmp_path):
     surest = np.exp(model.log_probs(fresh)).max(axis=1)
 
     assert surest.mean() < 0.65
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(2, 5))
-def test_folds_spread_each_class_evenly(labels, folds):
-    y = np.array(labels)
-    fold = fold_of(y, folds, seed=0)
-
-    for label in set(labels):
-        sizes = np.bincount(fold[y == label], minlength=folds)
-        assert sizes.max() - sizes.min() <= 1
 
 
 def test_a_class_without_a_training_document_is_possible_but_unlikely(tmp_path):
