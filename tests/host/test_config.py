@@ -13,6 +13,7 @@ from lmtool.errors import ConfigError, LmtoolError
 from lmtool.registry import Registry
 
 registry = Registry(third_party=False)
+MODELS = "arpa, bag, cnn, dynamic, gru, linear, lstm, mixture, ngram, rnn, textcnn"
 
 
 def error_of(toml, tmp_path, overrides=()):
@@ -53,7 +54,7 @@ def error_of(toml, tmp_path, overrides=()):
          "no reader named 'txt' (did you mean 'text'?); installed: builtin, csv, fasttext, folder, jsonl, parquet, "
          "sklearn, text, tsv"),
         ('[model]\nname = "ltsm"',
-         "no model named 'ltsm' (did you mean 'lstm'?); installed: arpa, cnn, dynamic, gru, lstm, mixture, ngram, rnn"),
+         f"no model named 'ltsm' (did you mean 'lstm'?); installed: {MODELS}"),
     ],
 )  # fmt: skip
 def test_a_wrong_config_is_explained(toml, message, tmp_path):
@@ -94,7 +95,7 @@ def test_a_template_for_a_counted_model_takes_no_optimizer():
 def test_a_missing_model_lists_what_is_installed(tmp_path):
     message, hint = error_of("[training]\nseed = 1", tmp_path)
 
-    assert message == "run.toml: model.name is missing; installed: arpa, cnn, dynamic, gru, lstm, mixture, ngram, rnn"
+    assert message == f"run.toml: model.name is missing; installed: {MODELS}"
     assert hint == "`--model NAME` sets it"
 
 
