@@ -65,10 +65,10 @@ def _forward(
 
     def step(h: jax.Array, gates: jax.Array) -> tuple[jax.Array, Any]:
         h, activations = _cell(h, gates, kernel, bias)
-        return h, (h, activations.astype(gates.dtype))
+        return h, (h, activations)
 
     _, (hs, activations) = jax.lax.scan(step, h, projected)
-    return hs, (kernel, h, hs, activations)
+    return hs, (kernel, h, hs, activations.astype(projected.dtype))  # rounded after the scan: see `cell.py`
 
 
 def _cell(h: jax.Array, gates: jax.Array, kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -97,9 +97,10 @@ def _backward(residuals: tuple[jax.Array, ...], d_hs: jax.Array) -> tuple[jax.Ar
         d_z = dh * (h_before - n) * z * (1 - z)
         d_products = jnp.concatenate([d_r, d_z, d_n * r], axis=-1)
         dh = dh * z + dot(d_products.astype(kernel.dtype), kernel, transpose_b=True)
-        return dh, (d_products.astype(dtype), d_n.astype(dtype))
+        return dh, (d_products, d_n)
 
     dh, (d_products, d_n) = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, hs_before, activations), reverse=True)
+    d_products, d_n = d_products.astype(dtype), d_n.astype(dtype)
     d_projected = d_products.at[:, :, 2 * size :].set(d_n)
     d_kernel = weight_gradient(hs_before.astype(dtype), d_products)
     d_bias = jnp.sum(d_products[:, :, 2 * size :], axis=(0, 1), dtype=jnp.float32)

@@ -48,10 +48,10 @@ def _forward(
 
     def step(state: States, gates: jax.Array) -> tuple[States, Any]:
         c, h, activations = _cell(*state, gates, *kernels)
-        return (c, h), (h, c, activations.astype(gates.dtype))
+        return (c, h), (h, c, activations)
 
     _, (hs, cs, activations) = jax.lax.scan(step, (c, h), projected)
-    return (hs, cs), (*kernels, c, h, hs, cs, activations)
+    return (hs, cs), (*kernels, c, h, hs, cs, activations.astype(projected.dtype))
 
 
 def _cell(
@@ -82,10 +82,11 @@ def _backward(residuals: tuple[jax.Array, ...], gradients: States) -> tuple[jax.
         d_i, d_f, d_g = dc * g * i * (1 - i), dc * c_before * f * (1 - f), dc * i * (1 - g**2)
         d_gates = jnp.concatenate([d_i, d_f, d_g, dm * tanh_c * o * (1 - o)], axis=-1)
         before = dc * f, dot(d_gates.astype(dtype), recurrent_kernel, transpose_b=True)
-        return before, (d_gates.astype(narrow), dh.astype(narrow), (o * tanh_c).astype(narrow))
+        return before, (d_gates, dh.astype(jnp.float32), o * tanh_c)
 
     start = (jnp.zeros_like(c), jnp.zeros_like(h))
     (dc, dh), (d_gates, d_hs, ms) = jax.lax.scan(step, start, (*gradients, cs, cs_before, activations), reverse=True)
+    d_gates, d_hs, ms = (stacked.astype(narrow) for stacked in (d_gates, d_hs, ms))
     hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(narrow)
     d_recurrent = weight_gradient(hs_before, d_gates)
     return d_gates, d_recurrent, weight_gradient(ms, d_hs), dc, dh

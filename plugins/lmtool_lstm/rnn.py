@@ -80,9 +80,10 @@ def _backward(activation: str, residuals: tuple[jax.Array, ...], d_hs: jax.Array
     def step(dh: jax.Array, at_t: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         dh_t, slope = at_t
         d_sums = (dh + dh_t) * slope
-        return dot(d_sums.astype(kernel.dtype), kernel, transpose_b=True), d_sums.astype(dtype)
+        return dot(d_sums.astype(kernel.dtype), kernel, transpose_b=True), d_sums
 
     dh, d_sums = jax.lax.scan(step, jnp.zeros_like(h), (d_hs, slopes), reverse=True)
+    d_sums = d_sums.astype(dtype)  # after the scan: see `cell.py`
     hs_before = jnp.concatenate([h[None], hs[:-1]]).astype(dtype)
     return d_sums, weight_gradient(hs_before, d_sums), dh
 
