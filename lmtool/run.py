@@ -82,7 +82,12 @@ class Run:
             "lmtool": __version__,
             "state": "started",
             "components": _components(config, dataset, registry),
-            "dataset": {"path": str(dataset.path.absolute()), "key": dataset.key, "fingerprint": dataset.fingerprint},
+            "dataset": {
+                "path": str(dataset.path.absolute()),
+                "key": dataset.key,
+                "fingerprint": dataset.fingerprint,
+                "labels": dataset.record.get("labels"),
+            },
             "result": {},
             **_imported(config),
             **pretrained.record(config, dataset, path),

@@ -177,11 +177,12 @@ def number(keys, count, slots, numbers, capacity, known, learn, out):  # type: i
     """The number of each key: looked up, or given to those that are new if `learn`, else -1; how many are known.
 
     Args:
-        slots, numbers: [capacity], a power of two: an open hash table, -1 in `numbers` where it is empty.
+        slots, numbers: [capacity], a power of two up to 2³²: an open hash table, -1 in `numbers` where it is empty.
     """
     last = np.uint64(capacity - 1)
     for i in range(count):
-        slot: Any = np.int64((keys[i] >> np.uint64(1)) & last)
+        # Neighbouring keys must not lie side by side: what is looked for next would run through all of them.
+        slot: Any = np.int64((keys[i] * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32) & last)
         while numbers[slot] >= 0 and slots[slot] != keys[i]:
             slot = slot + 1 if slot + 1 < capacity else 0
         if numbers[slot] < 0 and learn:

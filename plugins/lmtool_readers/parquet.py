@@ -37,7 +37,7 @@ class ParquetReader:
             self._arrow: Any = import_module("pyarrow")
         except ImportError:
             message = "reader 'parquet' needs the package pyarrow, which is not installed"
-            raise PluginError(message, hint="`pip install pyarrow`") from None
+            raise PluginError(message, hint="`pip install 'lmtool[parquet]'`") from None
 
     def read(self, source: str) -> Iterator[Record]:
         with self._open(source) as file:

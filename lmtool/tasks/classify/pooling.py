@@ -27,8 +27,9 @@ def last(h: Hidden, mask: Mask, *, causal: bool) -> jax.Array:
 
 def mean(h: Hidden, mask: Mask) -> jax.Array:
     """[B, H]."""
-    total = jnp.sum(jnp.where(mask[:, :, None], h, jnp.zeros((), h.dtype)), axis=1, dtype=jnp.float32)
-    return total / mask.sum(axis=1)[:, None].astype(jnp.float32)
+    total: jax.Array = jnp.sum(jnp.where(mask[:, :, None], h, jnp.zeros((), h.dtype)), axis=1, dtype=jnp.float32)
+    count: jax.Array = mask.sum(axis=1)[:, None].astype(jnp.float32)
+    return total / count
 
 
 def largest(h: Hidden, mask: Mask) -> jax.Array:
