@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -47,6 +47,13 @@ def evaluate(
     details: Annotated[
         bool, typer.Option("--details", help="Of classifiers: every class and confusion of each run; of one, anyhow.")
     ] = False,
+    baseline: Annotated[
+        bool | None,
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="Of classifiers: the linear model beside them. Default: in the table, if no run is one.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Evaluate one or more runs side by side on the same text.
@@ -57,12 +64,17 @@ def evaluate(
     Classifiers: accuracy, precision, recall, F1 and log loss of labelled documents. Each run is compared with the
     first one on the same documents: how much it differs, and how often chance alone would do that (p).
     """
+    from lmtool.errors import UsageError
     from lmtool.run import Run
 
     opened = [Run.open(path, terminal.registry()) for path in runs]
     asked = Asked(on, data, overrides or [])
     if _kind(opened) == "classes":
-        _evaluate_classifiers(opened, asked, details=details or len(runs) == 1, as_json=as_json)
+        wanted = not as_json if baseline is None else baseline
+        linear = _baseline(opened, insist=baseline is True) if wanted else None
+        _evaluate_classifiers(opened, asked, details=details or len(runs) == 1, as_json=as_json, baseline=linear)
+    elif baseline:
+        raise UsageError("--baseline is about classes, and a language model has none", hint="leave it out")
     else:
         _evaluate_language_models(opened, asked, details=details, as_json=as_json)
 
@@ -75,7 +87,7 @@ class Asked:
     data: str | None
     overrides: list[str]
 
-    def answers(self, runs: Sequence[Run], judge: Judge[Answer]) -> list[Answer]:
+    def answers(self, runs: Sequence[Run], judge: Judge[Answer], *, quiet: bool = False) -> list[Answer]:
         """What becomes of each run; on stderr, which split was taken if nobody said."""
         from lmtool.evaluation.text import Texts
 
@@ -88,7 +100,7 @@ class Asked:
                 text = texts.of(run)
                 answers.append(judge(run, config, text, partial(shown.update, f"evaluating {run.path}")))
                 splits[text.split] = text.chosen
-        for split in (split for split, chosen in splits.items() if not chosen):
+        for split in (split for split, chosen in splits.items() if not chosen and not quiet):
             terminal.say(f"evaluated on the {split} split; `--on SPLIT|FILE` takes another text")
         return answers
 
@@ -156,10 +168,44 @@ def _judge_language_model(run: Run, config: EvaluationConfig, text: Text, progre
 # Classifiers ----------------------------------------------------------------------------------------------------------
 
 
-def _evaluate_classifiers(runs: Sequence[Run], asked: Asked, *, details: bool, as_json: bool) -> None:
+def _baseline(runs: Sequence[Run], *, insist: bool) -> Run | None:
+    """The linear model of what the first run learned from; None if one stands among the runs, or cannot be had.
+
+    Raises:
+        DataError: if it is insisted on.
+    """
+    from lmtool.errors import DataError, LmtoolError
+    from lmtool.evaluation.baseline import MODEL, baseline_run
+
+    if not insist and any(_names(run)["model"] == MODEL for run in runs):
+        return None
+    try:
+        with terminal.progress() as shown:
+            found = baseline_run(runs[0], terminal.registry(), shown.update)
+    except LmtoolError as error:
+        if insist:
+            raise
+        terminal.warn(f"no baseline: {error.message}")
+        return None
+    if found is None and insist:
+        raise DataError(f"{runs[0].path} has no baseline: it is one, or the dataset that it learned is not there")
+    return found
+
+
+def _evaluate_classifiers(
+    runs: Sequence[Run], asked: Asked, *, details: bool, as_json: bool, baseline: Run | None
+) -> None:
     from lmtool.evaluation import class_report
 
     results = asked.answers(runs, partial(_judge_classifier, details=details))
+    if baseline:
+        config = _evaluation_config(runs[0], asked.overrides)
+
+        def judge(run: Run, _own: EvaluationConfig, text: Text, progress: Callable[[float], None]) -> ClassResult:
+            return _judge_classifier(run, config, text, progress, details=False)
+
+        (linear,) = asked.answers([baseline], judge, quiet=True)
+        results.append(replace(linear, run="baseline"))
     comparisons = class_report.compare(results)
     for result in results[1:]:
         if not result.has_documents_of(results[0]):
