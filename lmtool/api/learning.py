@@ -57,6 +57,9 @@ class Task(Protocol):
 class Optimizer(Protocol):
     """Gradient to update: optax's `init` and `update`, and how weights are sampled and averaged.
 
+    It may also have `rescales = True`: then `update` takes `rescale`, a function of updates to updates that scales them
+    leaf by leaf, as layer-wise rates do, for an optimizer that must know how the weights really move.
+
     It may also have `observe(state, value) -> state`, called after each validation with its loss in nats per token, and
     `schedule(steps)`, the learning rate after so many steps, for the log.
     """
