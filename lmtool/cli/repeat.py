@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmtool.cli import terminal
+from lmtool.cli.train import data_flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def repeat(
     config: Annotated[Path, typer.Argument(help="A TOML config, as for `lmtool train`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder that the runs go into.")],
+    data: Annotated[
+        list[str] | None, typer.Option(help="A dataset folder, or raw text to learn from; raw text may be given again.")
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many seeds, from training.seed on; 5, or 1 with --folds.")
     ] = None,
@@ -52,7 +56,7 @@ def repeat(
 
     terminal.settings.quiet = terminal.settings.quiet or quiet
     _check_options(on, folds)
-    resolved = load_config(config, terminal.registry(), overrides=overrides or ())
+    resolved = load_config(config, terminal.registry(), flags=data_flags(data or []), overrides=overrides or ())
     seeds = seeds or (1 if folds else 5)
     if seeds > 1 and not depends_on_seed(resolved):
         terminal.warn(f"model '{resolved.model.name}' is counted: every seed gives the same")

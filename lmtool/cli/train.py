@@ -73,7 +73,7 @@ def train(
     terminal.settings.quiet = terminal.settings.quiet or quiet
     flags = {
         "model.name": model,
-        **_data_flags(data or []),
+        **data_flags(data or []),
         "data.valid": valid,
         "data.test": test,
         "tokenizer.name": tokenizer,
@@ -97,7 +97,7 @@ def train(
         _answer(run, as_json=as_json)
 
 
-def _data_flags(data: list[str]) -> dict[str, Any]:
+def data_flags(data: list[str]) -> dict[str, Any]:
     """One dataset folder is `data.path`; anything else is text to learn from."""
     from lmtool.data.dataset import RECORD
     from lmtool.errors import UsageError
