@@ -300,6 +300,32 @@ def test_attribution_of_a_linear_change_adds_up(labelled):
     assert model.attribute([document])[0].sum() == pytest.approx(change, rel=0.05, abs=1e-4)
 
 
+def test_attribution_is_of_the_likeliest_label_alone_where_there_may_be_several(several):
+    task = make_task(several, pooling=["mean"])
+    params = task.init(KEY)
+    model, document = task.predictor(params), several.split("train").document(0)
+    size = 1e-3
+
+    larger = jax.tree.map(lambda leaf: leaf, params)
+    larger["params"]["embedding"] = params["params"]["embedding"] * (1 + size)
+    top = int(model.log_probs([document])[0].argmax())
+    change = (task.predictor(larger).log_probs([document]) - model.log_probs([document]))[0, top] / size
+
+    assert model.attribute([document])[0].sum() == pytest.approx(change, rel=0.05, abs=1e-4)
+
+
+def test_ends_of_lines_that_are_not_read_weigh_nothing(labelled):
+    task = make_task(labelled, line_ends=False, max_length=4)
+    model, eos = task.predictor(task.init(KEY)), labelled.eos_id
+    whole, cut = np.array([3, eos, 4, eos], np.int32), np.array([3, 4, 5, 6, 7, eos], np.int32)
+
+    first, second = model.attribute([Document(whole, ""), Document(cut, "")])
+
+    assert (first[whole == eos] == 0).all()
+    np.testing.assert_array_equal(first[whole != eos], model.attribute([Document(whole[whole != eos], "")])[0])
+    assert len(second) == 4
+
+
 def test_what_is_saved_gives_the_same(labelled, tmp_path):
     task = make_task(labelled)
     model, documents = task.predictor(task.init(KEY)), list(labelled.split("train").documents())

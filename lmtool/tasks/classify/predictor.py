@@ -60,7 +60,7 @@ class Functions:
     def __init__(self, network: ClassifierNetwork) -> None:
         self.network = network
         self.log_probs = jax.jit(self._log_probs, static_argnames="multi_label")
-        self.attribution = jax.jit(self._attribution)
+        self.attribution = jax.jit(self._attribution, static_argnames="multi_label")
 
     def _log_probs(self, params: Any, inputs: jax.Array, mask: jax.Array, *, multi_label: bool) -> jax.Array:
         # TPUs and recent GPUs multiply float32 with fewer bits unless told otherwise.
@@ -68,12 +68,13 @@ class Functions:
             logits: jax.Array = self.network.apply(params, inputs, mask, train=False)
         return jax.nn.log_sigmoid(logits) if multi_label else jax.nn.log_softmax(logits)
 
-    def _attribution(self, params: Any, inputs: jax.Array, mask: jax.Array) -> jax.Array:
+    def _attribution(self, params: Any, inputs: jax.Array, mask: jax.Array, *, multi_label: bool) -> jax.Array:
         x = self.network.apply(params, inputs, method="embed")
 
         def chosen(x: jax.Array) -> jax.Array:
             logits = self.network.apply(params, x, mask, method="classify")
-            return jax.nn.log_softmax(logits).max(axis=1).sum()
+            log_probs = jax.nn.log_sigmoid(logits) if multi_label else jax.nn.log_softmax(logits)
+            return log_probs.max(axis=1).sum()
 
         return jnp.sum(jax.grad(chosen)(x) * x, axis=-1)
 
@@ -100,7 +101,8 @@ class NeuralClassifier:
 
     def attribute(self, documents: Sequence[Document]) -> list[np.ndarray]:
         """How much each id of what is read speaks for the likeliest class: the gradient of its log-probability with
-        respect to the embedded id, times that; float32 [N] for the first window of each document.
+        respect to the embedded id, times that; float32 [N] for the first window of each document. Line ends that are left
+        out weigh nothing, in a document that is read as a whole otherwise.
 
         References:
             Simonyan et al., "Deep inside convolutional networks", 2014; Shrikumar et al., "Not just a black box", 2016.
@@ -108,10 +110,19 @@ class NeuralClassifier:
         windows = [self._cutter.windows(document.ids)[0] for document in documents]
         out = [np.zeros(0, np.float32)] * len(windows)
         for numbers, inputs, mask in self._batches(windows):
-            found = np.asarray(self.functions.attribution(self.params, inputs, mask))
+            found = np.asarray(self.functions.attribution(self.params, inputs, mask, multi_label=self.multi_label))
             for row, number in enumerate(numbers):
                 out[number] = found[row, : len(windows[number])]
-        return out
+        return [self._with_line_ends(document.ids, one) for document, one in zip(documents, out, strict=True)]
+
+    def _with_line_ends(self, ids: Stream, weights: np.ndarray) -> np.ndarray:
+        """Zeros where ends of lines were left out, if nothing else was."""
+        is_read = ids != self.facts.eos_id
+        if self._cutter.line_ends or len(weights) != is_read.sum():
+            return weights
+        every = np.zeros(len(ids), np.float32)
+        every[is_read] = weights
+        return every
 
     def _batches(self, windows: list[Stream]) -> Iterator[Batch]:
         """In shapes that depend on the widths alone."""
