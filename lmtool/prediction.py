@@ -21,7 +21,8 @@ AT_ONCE = 1024
 DIGITS = 6
 """Of probabilities."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Halves of pairs, which JSON can spell and UTF-8 cannot."""
 
 
 class Lines(NamedTuple):
@@ -74,7 +75,7 @@ class Form:
         text = fields.pop(field)
         if not isinstance(text, str):
             raise DataError(f"{where}: field '{field}' must be a string, got {text!r:.40}")
-        if not text.isascii() and (half := _SURROGATE.search(text)):
+        if not text.isascii() and (half := SURROGATE.search(text)):
             raise DataError(f"{where}: field '{field}' holds \\u{ord(half[0]):04x}, half of a surrogate pair")
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -142,12 +143,17 @@ def judge(
         tokenizer: Of the model.
         entries: At most `AT_ONCE` or so.
         threshold: Where a document may have any number of labels: the probability from which on it has one.
+
+    Raises:
+        DamagedModelError: if the classifier gives something that is no log-probability.
     """
     if not entries:
         return []
     import numpy as np
 
-    log_probs = model.log_probs(as_documents(tokenizer, [entry.text for entry in entries]))
+    from lmtool.evaluation.classes import checked
+
+    log_probs = checked(model.log_probs(as_documents(tokenizer, [entry.text for entry in entries])))
     probabilities = np.exp(np.minimum(log_probs, 0.0))
     return [
         Verdict(entry, model.labels, row, _chosen(row, threshold if model.multi_label else None))

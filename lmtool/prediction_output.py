@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import DataError
+from lmtool.prediction import SURROGATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,10 @@ class Layout:
         if clash := next((name for name in predicted if name in own), None):
             hint = f"`--prefix predicted_` writes predicted_{clash} beside it"
             raise DataError(f"a record has a field '{clash}', and so does what is predicted", hint)
-        return json.dumps(own | predicted, ensure_ascii=False) + "\n"
+        line = json.dumps(own | predicted, ensure_ascii=False)
+        if not line.isascii() and SURROGATE.search(line):  # of another field, which UTF-8 cannot spell and JSON can
+            line = json.dumps(own | predicted)
+        return line + "\n"
 
     def _predicted(self, verdict: Verdict, explanation: Explanation | None) -> dict[str, Any]:
         if self.multi_label:

@@ -82,12 +82,13 @@ def class_predictions(model: Classifier, split: Split) -> Iterator[tuple[ClassPr
     documents = split.documents()
     done = 0
     while batch := list(islice(documents, AT_ONCE)):
-        log_probs = _checked(model.log_probs(batch))
+        log_probs = checked(model.log_probs(batch))
         yield ClassPredictions(log_probs, targets[done : done + len(batch)], model.labels), done / len(targets)
         done += len(batch)
 
 
-def _checked(log_probs: np.ndarray) -> np.ndarray:
+def checked(log_probs: np.ndarray) -> np.ndarray:
+    """As float64. Raises DamagedModelError if something in them is no log-probability, say not a number."""
     log_probs = np.asarray(log_probs, np.float64)
     if not (log_probs < 1e-6).all():
         wrong = log_probs[~(log_probs < 1e-6)][0]
@@ -119,4 +120,4 @@ def is_right(predictions: ClassPredictions) -> np.ndarray:
     return np.asarray(same.all(axis=1) if predictions.multi_label else same)
 
 
-__all__ = ["ClassEvaluation", "class_predictions", "evaluate_classes", "is_right", "joined", "nats"]
+__all__ = ["ClassEvaluation", "checked", "class_predictions", "evaluate_classes", "is_right", "joined", "nats"]

@@ -132,6 +132,22 @@ def test_a_record_keeps_its_fields_and_its_text_if_wanted():
     assert (answer["body"], answer["label"], answer["x_label"]) == ("aab", "b", "a")
 
 
+def test_half_of_a_surrogate_pair_in_another_field_is_written_as_json_spells_it():
+    line = Layout(field="text").to_json(verdict(fields={"id": "\ud83d", "name": "é"}))
+
+    assert json.loads(line)["id"] == "\ud83d"
+    assert line.isascii()
+
+
+def test_what_is_no_probability_is_not_written():
+    class Damaged(Counting):
+        def log_probs(self, documents):
+            return super().log_probs(documents) * np.nan
+
+    with pytest.raises(DataError, match="log-probability nan: its parameters are damaged"):
+        judge(Damaged(), TOKENIZER, [Entry("a")])
+
+
 def test_nothing_of_a_record_is_written_over():
     with pytest.raises(DataError, match="a record has a field 'label'") as error:
         written(Layout(), fields={"label": "b"})
