@@ -34,7 +34,8 @@ def with_source(raw: Raw, registry: Registry) -> Raw:
     so is the size of the embedding, unless it is given.
 
     Raises:
-        ConfigError: if the model is counted, or its name or the tokenizer is another than the run's.
+        ConfigError: if the model is counted, its name or the tokenizer is another than the run's, or the embedding
+            is to begin as something else, too.
         DataError: if there is no such run, or it is damaged or has no weights yet.
     """
     path = init_from(raw)
@@ -48,6 +49,9 @@ def with_source(raw: Raw, registry: Registry) -> Raw:
         raise ConfigError(f"{raw.where('model')}model '{name}' is counted: it has no weights to start from {path} with")
     task = dict(values.get("task", {}))
     schema = registry.find("task", str(task.get("name", "lm"))).config_class()
+    if "vectors" in schema.model_fields and task.get("vectors"):
+        what = f"{raw.where('task.vectors')}task.vectors and model.{KEY} both say how the embedding begins"
+        raise ConfigError(what, hint="leave one of them out")
     if "embedding_size" in schema.model_fields and "embedding_size" not in task:
         values["task"] = {**task, "embedding_size": embedding_size(path)}
     return replace(raw, values=values)

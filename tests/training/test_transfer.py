@@ -291,6 +291,9 @@ def test_what_cannot_be_started_from_is_said(configured, registry, sources, tmp_
     assert error("model.name=ngram", f"model.init_from={source}").endswith(
         f"model 'ngram' is counted: it has no weights to start from {source} with"
     )
+    assert error("task.name=classify", "task.vectors=glove.txt", f"model.init_from={source}").endswith(
+        "task.vectors and model.init_from both say how the embedding begins"
+    )
     copy = shutil.copytree(source, tmp_path / "copy")
     shutil.rmtree(copy / "model")
     assert error(f"model.init_from={copy}") == f"{copy} has no model yet"
