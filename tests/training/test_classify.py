@@ -107,6 +107,18 @@ def test_no_other_widths_pad_less_and_no_fewer_keep_the_bound(lengths, bound):
         assert share(best(len(widths) - 1)) > bound
 
 
+def test_widths_of_very_long_documents_are_chosen_from_a_bounded_number():
+    # a table of all pairs of multiples of UNIT would take 125 GB
+    lengths = np.array([5, 400, 90_000, 1_000_000])
+
+    widths = choose_widths(lengths, 0.01)
+
+    assert widths[-1] >= 1_000_000
+    assert all(width % UNIT == 0 for width in widths)
+    # each document is padded by less than what widths are multiples of: a multiple of UNIT, about 1,000,000 / 1024
+    assert padding_of(lengths.tolist(), widths) < 4 * (1_000_000 / 1024 + UNIT)
+
+
 def test_a_document_lies_in_the_first_width_that_holds_it():
     assert assign(np.array([1, 8, 9, 16, 99]), (8, 16)).tolist() == [0, 0, 1, 1, 1]
 

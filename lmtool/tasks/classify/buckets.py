@@ -8,13 +8,16 @@ UNIT = 8
 """Widths are multiples of it."""
 MOST = 16
 """Widths, each of which is compiled."""
+FINE = 1024
+"""Widths that are chosen from: time and memory grow with the square of their number. Of documents with more than
+`UNIT * FINE` tokens, widths are multiples of a multiple of `UNIT`."""
 
 
 def choose_widths(lengths: np.ndarray, max_padding: float) -> tuple[int, ...]:
     """As few widths as keep padding within a bound, and the best of so many.
 
     Each document is padded to the smallest width that holds it. For each number of widths, dynamic programming finds
-    those with the least padding in all, exactly, over the multiples of `UNIT`.
+    those with the least padding in all, exactly, over the multiples of `UNIT`, or of a multiple of it (`FINE`).
 
     Args:
         lengths: int [D], at least 1 each.
@@ -24,7 +27,8 @@ def choose_widths(lengths: np.ndarray, max_padding: float) -> tuple[int, ...]:
     Returns:
         Ascending; the last one holds the longest document.
     """
-    units = -(-np.asarray(lengths, np.int64) // UNIT)
+    unit = UNIT * -(-int(lengths.max()) // (UNIT * FINE))
+    units = -(-np.asarray(lengths, np.int64) // unit)
     counts = np.bincount(units)
     best, previous = _single(counts), []
     candidates = []
@@ -33,10 +37,10 @@ def choose_widths(lengths: np.ndarray, max_padding: float) -> tuple[int, ...]:
             best, came_from = _one_more(best, counts)
             previous.append(came_from)
         candidates.append(_trace(previous, len(counts) - 1))
-        positions = int(best[-1]) * UNIT
+        positions = int(best[-1]) * unit
         if 1 - lengths.sum() / positions <= max_padding:
             break
-    return tuple(width * UNIT for width in candidates[-1])
+    return tuple(width * unit for width in candidates[-1])
 
 
 def _single(counts: np.ndarray) -> np.ndarray:

@@ -101,8 +101,8 @@ class NeuralClassifier:
 
     def attribute(self, documents: Sequence[Document]) -> list[np.ndarray]:
         """How much each id of what is read speaks for the likeliest class: the gradient of its log-probability with
-        respect to the embedded id, times that; float32 [N] for the first window of each document. Line ends that are left
-        out weigh nothing, in a document that is read as a whole otherwise.
+        respect to the embedded id, times that; float32 [N] for the first window of each document. Line ends that are
+        left out weigh nothing, in a document that is read as a whole otherwise.
 
         References:
             Simonyan et al., "Deep inside convolutional networks", 2014; Shrikumar et al., "Not just a black box", 2016.
