@@ -149,7 +149,15 @@ def _write_split(
 def _records(split: Sequence[Reading], documents: DocumentWriter | None) -> Iterator[Record]:
     for reading in split:
         records = reading.records()
-        yield from documents.passing(records, reading.source.name) if documents else records
+        yield from documents.passing(records, _called(reading)) if documents else records
+
+
+def _called(reading: Reading) -> str:
+    """What the documents are counted among, in messages."""
+    if reading.share is None:
+        return reading.source.name
+    what = "holds out of" if reading.share.held_out else "leaves of"
+    return f"what data.valid_fraction {what} {reading.source.name}"
 
 
 def _source_entry(reading: Reading, digest: str) -> dict[str, Any]:

@@ -143,6 +143,18 @@ def test_the_vocabulary_comes_from_the_rest_alone(tmp_path):
     assert dataset.split("valid").num_unknown > 0
 
 
+def test_a_class_that_is_held_out_as_a_whole_is_said_with_the_setting_that_does_it(tmp_path):
+    first = next(number for number in range(40) if is_held_out(text_of(number), 0.3))
+    path = written(tmp_path / "train.jsonl", range(40), lambda number: "rare" if number == first else "common")
+    data = DataConfig(train=[path], label="label", valid_fraction=0.3)
+
+    with pytest.raises(DataError) as error:
+        build(make_plan(data, tokenizer(), REGISTRY), tmp_path / "out")
+
+    said = f"document 1 of what data.valid_fraction holds out of {path} has the label 'rare', which no document of the"
+    assert error.value.message.startswith(said)
+
+
 def test_equal_texts_fall_on_the_same_side_and_a_larger_fraction_holds_out_more():
     texts = [text_of(number) for number in range(200)]
     records = [Record(text) for text in [*texts, *reversed(texts)]]
