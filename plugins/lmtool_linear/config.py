@@ -49,7 +49,9 @@ class LinearConfig(Config):
         0.1, gt=0, description="what is added to counts in naive Bayes and NB-SVM; 1e-3 of it is the penalty of `sgd`"
     )
     class_weights: dict[str, float] | Literal["balanced"] = Field(
-        {}, description='how much a document of a class counts, 1 if left out; "balanced": N / (C · documents of it)'
+        {},
+        description='how much a document of a class counts, 1 if left out; "balanced": N / (C · documents of it), '
+        "where there may be several N / (2 · documents with it), and likewise without it",
     )
     folds: int = Field(
         5, ge=2, description="parts of the training text; how sharp probabilities are is measured on one after another"

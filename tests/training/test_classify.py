@@ -262,6 +262,18 @@ def test_balanced_weights_let_every_class_count_as_much(labelled):
     assert totals == pytest.approx([len(targets) / len(totals)] * len(totals), rel=1e-5)
 
 
+def test_balanced_weights_let_a_label_and_its_absence_count_as_much(several):
+    task, has = make_task(several, class_weights="balanced"), several.split("train").label_matrix
+
+    with_it, without_it = (has * task.class_weights).sum(axis=0), (~has * task.absent_weights).sum(axis=0)
+
+    assert with_it == pytest.approx(np.full(has.shape[1], len(has) / 2))
+    assert without_it == pytest.approx(np.full(has.shape[1], len(has) / 2))
+    # logits of zero: ln 2 for each label, times its weight
+    nll = task._nll(jnp.zeros(has.shape), jnp.asarray(has, jnp.float32))
+    assert float(nll.sum()) == pytest.approx(np.log(2) * has.size, rel=1e-5)
+
+
 def test_what_makes_no_sense_is_said(labelled):
     with pytest.raises(ConfigError, match="no class 'nonsense'; classes are"):
         make_task(labelled, class_weights={"nonsense": 2.0})

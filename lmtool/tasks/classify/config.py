@@ -27,7 +27,9 @@ class ClassifyConfig(Config):
     locked_dropout: bool = Field(True, description="one dropout mask for all time steps of a document (variational)")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target that all classes divide evenly")
     class_weights: dict[str, float] | Literal["balanced"] = Field(
-        {}, description='how much a document of a class counts, 1 if left out; "balanced": N / (C · documents of it)'
+        {},
+        description='how much a document of a class counts, 1 if left out; "balanced": N / (C · documents of it), '
+        "where there may be several N / (2 · documents with it), and likewise without it",
     )
     max_length: int = Field(400, ge=1, description="tokens that are read of a document, or in a window of it")
     keep: Literal["head", "tail", "both", "windows"] = Field(

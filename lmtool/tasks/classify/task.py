@@ -59,7 +59,7 @@ class Classification:
             max_padding=config.max_padding,
             augment=augment,
         )
-        self.class_weights = _class_weights(config, split, self.labels, self.multi_label)
+        self.class_weights, self.absent_weights = _class_weights(config, split, self.labels, self.multi_label)
         self.network = ClassifierNetwork(
             config, tokenizer.vocab_size, len(self.labels), backbone, precision=training.precision
         )
@@ -98,12 +98,12 @@ class Classification:
 
     def _nll(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
         """float32 [B], in nats; of all labels together where there may be several."""
-        weights = jnp.asarray(self.class_weights)
+        weights, absent = jnp.asarray(self.class_weights), jnp.asarray(self.absent_weights)
         smoothing = self.config.label_smoothing
         if self.multi_label:
             wanted = targets * (1 - smoothing) + smoothing / 2
             per_label = wanted * jax.nn.log_sigmoid(logits) + (1 - wanted) * jax.nn.log_sigmoid(-logits)
-            return -jnp.sum(per_label * (1 + targets * (weights[None] - 1)), axis=-1)
+            return -jnp.sum(per_label * jnp.where(targets > 0, weights[None], absent[None]), axis=-1)
         log_probs = jax.nn.log_softmax(logits)
         chosen = jnp.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0]
         smoothed = (1 - smoothing) * chosen + smoothing * log_probs.mean(axis=1)
@@ -121,16 +121,25 @@ class Classification:
         return load_classifier(folder, config, backbone)
 
 
-def _class_weights(config: ClassifyConfig, split: Split, labels: tuple[str, ...], multi_label: bool) -> np.ndarray:
-    """float32 [C]."""
+def _class_weights(
+    config: ClassifyConfig, split: Split, labels: tuple[str, ...], multi_label: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of a class, and of its absence where there may be several: float32 [C] each."""
+    ones, documents = np.ones(len(labels), np.float32), split.num_documents
     if config.class_weights == "balanced":
-        counts = split.label_matrix.sum(axis=0) if multi_label else np.bincount(split.label_ids, minlength=len(labels))
-        balanced: np.ndarray = (split.num_documents / (len(labels) * np.maximum(counts, 1))).astype(np.float32)
-        return balanced
+        if multi_label:  # each label is a question of its own, with two answers
+            counts = split.label_matrix.sum(axis=0)
+            return _balanced(documents, 2, counts), _balanced(documents, 2, documents - counts)
+        return _balanced(documents, len(labels), np.bincount(split.label_ids, minlength=len(labels))), ones
     for label in config.class_weights:
         if label not in labels:
             raise ConfigError(f"task.class_weights: no class '{label}'; classes are {', '.join(labels)}")
-    return np.array([config.class_weights.get(label, 1.0) for label in labels], np.float32)
+    return np.array([config.class_weights.get(label, 1.0) for label in labels], np.float32), ones
+
+
+def _balanced(documents: int, answers: int, counts: np.ndarray) -> np.ndarray:
+    weights: np.ndarray = (documents / (answers * np.maximum(counts, 1))).astype(np.float32)
+    return weights
 
 
 def _vectors(config: ClassifyConfig, tokenizer: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
