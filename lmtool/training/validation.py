@@ -57,7 +57,9 @@ class ClassValidation:
     names: tuple[str, ...] = ("loss", "accuracy")
 
     def __init__(self, split: Split) -> None:
+        """Raises DataError if a document lacks a label: now, not after an epoch."""
         self.split = split
+        _ = split.label_matrix if split.labelled.labels.multi else split.label_ids
 
     def __call__(self, model: Classifier, report: Callable[[float], None]) -> dict[str, float]:
         total, right = 0.0, 0

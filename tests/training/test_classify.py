@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool.api import Document
-from lmtool.config import TrainingConfig, load_config
+from lmtool.config import DataConfig, Raw, TrainingConfig, choose, load_config
+from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError, DataError, Interrupted
 from lmtool.signals import StopRequest
 from lmtool.tasks.classify.batches import Batches
@@ -394,6 +395,21 @@ def test_a_run_learns_and_one_that_was_stopped_ends_the_same(labelled, tmp_path,
     np.testing.assert_array_equal(parts.classifier().log_probs(documents), found)
     with pytest.raises(DataError, match="is a classifier, not a language model"):
         whole.language_model()
+
+
+def test_a_validation_document_without_a_label_is_said_before_the_first_step(tmp_path, registry):
+    rows = {"train": [("good", "pos"), ("bad", "neg")], "valid": [("fine", "pos"), ("so", None)]}
+    for name, documents in rows.items():
+        lines = [json.dumps({"text": text, "label": label}) + "\n" for text, label in documents]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    data = DataConfig(**{name: [str(tmp_path / f"{name}.jsonl")] for name in rows}, label="label")
+    byte = choose(Raw({"tokenizer": {"name": "byte"}}), "tokenizer", registry)
+    dataset = build(make_plan(data, byte, registry), tmp_path / "out")
+
+    with pytest.raises(DataError, match=r"document 2 of .* valid has no label, and one is wanted"):
+        run_of(dataset, tmp_path / "run", registry, "training.augment=[]")
+
+    assert not (tmp_path / "run" / "checkpoints").is_dir() or not any((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def test_the_best_model_is_picked_by_the_figure_that_is_monitored(labelled, tmp_path, registry):
