@@ -82,7 +82,7 @@ def log_count_ratios(x: Vectors, has: np.ndarray, alpha: float) -> np.ndarray:
     References:
         Wang & Manning, "Baselines and bigrams: simple, good sentiment and topic classification", 2012.
     """
-    inside, outside = (alpha + (x[rows] > 0).sum(axis=0).A1.astype(np.float64) for rows in (has, ~has))
+    inside, outside = (alpha + np.asarray((x[rows] > 0).sum(axis=0), np.float64).ravel() for rows in (has, ~has))
     return np.asarray(np.log(inside / inside.sum() / (outside / outside.sum())), np.float32)
 
 
