@@ -23,7 +23,19 @@ if TYPE_CHECKING:
 
 GROUP = "lmtool"
 
-COMMANDS = ("tokenize", "train", "eval", "score", "generate", "export", "config", "plugins", "info")
+COMMANDS = (
+    "tokenize",
+    "train",
+    "repeat",
+    "eval",
+    "score",
+    "predict",
+    "generate",
+    "export",
+    "config",
+    "plugins",
+    "info",
+)
 """The sub-commands of lmtool itself; these names are never a plugin's."""
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
 
 
 class Clock:
@@ -11,11 +16,11 @@ class Clock:
     SHOW_EVERY = 0.2
 
     def __init__(self) -> None:
-        self.compiled = False
         self.tokens_per_second = 0.0
         self.seconds_per_step = 0.0
         self.compile_seconds = 0.0
-        self._compile_logged = False
+        self._unlogged_compile_seconds = 0.0
+        self._compiled: set[Hashable] = set()
         self._start = self._lap = self._shown = time.perf_counter()
         self._tokens = self._steps = 0
 
@@ -45,35 +50,36 @@ class Clock:
         self._shown = time.perf_counter()
 
     def compile_seconds_once(self) -> float | None:
-        """For the first line of the log; None afterwards."""
-        if self._compile_logged:
-            return None
-        self._compile_logged = True
-        return self.compile_seconds
+        """What no line of the log has said yet; None if there is nothing."""
+        seconds, self._unlogged_compile_seconds = self._unlogged_compile_seconds, 0.0
+        return seconds or None
 
-    def compiling(self) -> _Pause:
-        """The body calls the step; its first call compiles."""
-        return _Pause(self, first_call=not self.compiled)
+    def will_compile(self, shape: Hashable) -> bool:
+        """Whether the step has not been called with arrays of this shape."""
+        return shape not in self._compiled
 
-    def paused(self) -> _Pause:
-        """The body is not counted in the speed."""
-        return _Pause(self)
-
-
-class _Pause:
-    def __init__(self, clock: Clock, *, first_call: bool | None = None) -> None:
-        self._clock, self._first_call = clock, first_call
-
-    def __enter__(self) -> None:
-        self._begin = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.perf_counter() - self._begin
-        if self._first_call is False:
+    @contextlib.contextmanager
+    def compiling(self, shape: Hashable) -> Iterator[None]:
+        """The body calls the step; its first call with arrays of a shape compiles, and is not counted in the speed."""
+        if not self.will_compile(shape):
+            yield
             return
-        if self._first_call:
-            self._clock.compiled, self._clock.compile_seconds = True, seconds
-        self._clock._lap += seconds
+        begin = time.perf_counter()
+        with self.paused():
+            yield
+        self._compiled.add(shape)
+        seconds = time.perf_counter() - begin
+        self.compile_seconds += seconds
+        self._unlogged_compile_seconds += seconds
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The body is not counted in the speed."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._lap += time.perf_counter() - begin
 
 
 __all__ = ["Clock"]

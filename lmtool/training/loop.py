@@ -97,12 +97,12 @@ class TrainingLoop:
         """Start steps, then wait for those before them, not for these."""
         if dispatch.first % self.parts.task.steps_per_epoch == 0:
             self.state = self.state._replace(carry=self.parts.new_carry())
-        is_first = not self.clock.compiled
-        if is_first:
+        shape = tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
+        if compiles := self.clock.will_compile(shape):
             self.parts.report("compiling", self._fraction())
-        with self.clock.compiling(), self.parts.placement.ambient():
+        with self.clock.compiling(shape), self.parts.placement.ambient():
             self.state, metrics = self.parts.step(self.state, batch)
-        if is_first:
+        if compiles:
             give_back()
         self.parts.stop.exchange()
         self._pending.append((dispatch.num_steps, metrics))

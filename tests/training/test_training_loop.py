@@ -264,7 +264,7 @@ def test_progress_follows_the_limit_that_comes_first(trainer, monkeypatch, minut
 
 
 def test_without_a_validation_split_the_last_model_is_kept(trainer, dataset):
-    parts = {"split_names": ("train",), "split": lambda name: dataset.split("train")}
+    parts = {"split_names": ("train",), "split": lambda name: dataset.split("train"), "record": {}}
     only_train = SimpleNamespace(
         **parts, path=dataset.path, key="other", fingerprint=dataset.fingerprint, tokenizer=dataset.tokenizer
     )
@@ -354,10 +354,13 @@ def test_speed_counts_neither_compilation_nor_validation(monkeypatch):
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     clock = Clock()
     clock.start(50.0)
-    with clock.compiling():
-        now[0] += 30
+    with clock.compiling("short"):
+        now[0] += 20
+    with clock.compiling("long"):
+        now[0] += 10
     for _ in range(2):
-        now[0] += 1
+        with clock.compiling("short"):  # is compiled: counted
+            now[0] += 1
         clock.count(10)
     with clock.paused():
         now[0] += 5
