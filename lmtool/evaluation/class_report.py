@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.evaluation.class_tables import comparison_table, detail_tables
-from lmtool.evaluation.report import SCHEMA, metric_to_json
+from lmtool.evaluation.report import SCHEMA, described, metric_to_json
 from lmtool.evaluation.significance import differences
 from lmtool.evaluation.tables import Columns, figure_cell
 
@@ -96,17 +96,7 @@ def to_json(results: Sequence[ClassResult], comparisons: Sequence[Comparison]) -
 def _result_to_json(result: ClassResult) -> dict[str, Any]:
     evaluation = result.evaluation
     return {
-        "run": result.run,
-        "model": result.model,
-        "data": result.text.data,
-        "split": result.text.split,
-        "sources": list(result.text.sources),
-        "tokenizer": {
-            "name": result.tokenizer_name,
-            "unit": result.tokenizer.unit,
-            "vocab_size": result.tokenizer.vocab_size,
-            "fingerprint": result.tokenizer.fingerprint,
-        },
+        **described(result),
         "labels": list(result.labels),
         "multi_label": evaluation.predictions.multi_label,
         "seconds": round(evaluation.seconds, 3),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
+    from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.tables import Row
     from lmtool.evaluation.text import Text
 
@@ -59,6 +60,19 @@ def to_json(results: Sequence[Result]) -> dict[str, Any]:
 def _result_to_json(result: Result) -> dict[str, Any]:
     evaluation = result.evaluation
     return {
+        **described(result),
+        "state": "carried" if evaluation.carried else "per line",
+        "streams": evaluation.streams,
+        "adapts": evaluation.adapts,
+        "seconds": round(evaluation.seconds, 3),
+        "counts": result.counts,
+        "metrics": {name: metric_to_json(metric) for name, metric in evaluation.metrics.items()},
+    }
+
+
+def described(result: Result | ClassResult) -> dict[str, Any]:
+    """What a result is of: run, model, text and tokenizer."""
+    return {
         "run": result.run,
         "model": result.model,
         "data": result.text.data,
@@ -70,12 +84,6 @@ def _result_to_json(result: Result) -> dict[str, Any]:
             "vocab_size": result.tokenizer.vocab_size,
             "fingerprint": result.tokenizer.fingerprint,
         },
-        "state": "carried" if evaluation.carried else "per line",
-        "streams": evaluation.streams,
-        "adapts": evaluation.adapts,
-        "seconds": round(evaluation.seconds, 3),
-        "counts": result.counts,
-        "metrics": {name: metric_to_json(metric) for name, metric in evaluation.metrics.items()},
     }
 
 

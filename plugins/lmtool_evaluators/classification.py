@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmtool.api import Metric
 from lmtool_evaluators.averages import Counts, averages, ratio, scores
 from lmtool_evaluators.means import stderr
-from lmtool_evaluators.outcomes import Outcomes
+from lmtool_evaluators.outcomes import Outcomes, OverOutcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmtool.api import ClassPredictions
     from lmtool_evaluators.config import ClassificationConfig
 
 NAMES = ("precision", "recall", "f1")
@@ -22,20 +21,11 @@ _BLOCK = 1 << 22
 """Numbers that are drawn at once."""
 
 
-class Classification:
+class Classification(OverOutcomes):
     """See `ClassificationConfig`. The figures come from scikit-learn, the spread over drawn texts from here."""
-
-    takes: Literal["classes"] = "classes"
 
     def __init__(self, config: ClassificationConfig) -> None:
         self.config = config
-
-    def init(self) -> Outcomes | None:
-        return None
-
-    def update(self, state: Outcomes | None, predictions: ClassPredictions) -> Outcomes:
-        piece = Outcomes.of(predictions)
-        return state.plus(piece) if state else piece
 
     def compute(self, state: Outcomes | None) -> dict[str, Metric]:
         """The figures; none of no documents."""

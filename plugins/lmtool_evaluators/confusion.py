@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool_evaluators.outcomes import Outcomes
+from lmtool_evaluators.outcomes import Outcomes, OverOutcomes
 
 if TYPE_CHECKING:
-    from lmtool.api import ClassPredictions, Metric
+    from lmtool.api import Metric
     from lmtool_evaluators.config import ConfusionConfig
 
 
-class Confusion:
+class Confusion(OverOutcomes):
     """See `ConfusionConfig`. It has details alone, no single number."""
-
-    takes: Literal["classes"] = "classes"
 
     def __init__(self, config: ConfusionConfig) -> None:
         self.config = config
-
-    def init(self) -> Outcomes | None:
-        return None
-
-    def update(self, state: Outcomes | None, predictions: ClassPredictions) -> Outcomes:
-        piece = Outcomes.of(predictions)
-        return state.plus(piece) if state else piece
 
     def compute(self, state: Outcomes | None) -> dict[str, Metric]:
         return {}

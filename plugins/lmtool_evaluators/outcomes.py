@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -68,6 +68,19 @@ class Outcomes:
         return bits[:, which * size : (which + 1) * size]
 
 
+class OverOutcomes:
+    """What evaluators have in common whose state is the outcomes so far; None before the first piece."""
+
+    takes: Literal["classes"] = "classes"
+
+    def init(self) -> Outcomes | None:
+        return None
+
+    def update(self, state: Outcomes | None, predictions: ClassPredictions) -> Outcomes:
+        piece = Outcomes.of(predictions)
+        return state.plus(piece) if state else piece
+
+
 def _merged(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Equal rows as one, all in order."""
     if not len(rows):
@@ -76,4 +89,4 @@ def _merged(rows: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return unique, np.bincount(which.reshape(-1), counts, len(unique)).astype(np.int64)
 
 
-__all__ = ["Outcomes"]
+__all__ = ["Outcomes", "OverOutcomes"]

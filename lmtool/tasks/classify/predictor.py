@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lmtool.data.encoding import available_cores
+from lmtool.data.encoding import MOST_THREADS, available_cores
 from lmtool.tasks import stored
 from lmtool.tasks.classify.buckets import assign
 from lmtool.tasks.classify.documents import Cutter
@@ -31,8 +31,6 @@ POSITIONS = 1 << 14
 """Positions [B, T] that are computed at once; B depends on the width alone, so that a document's shape does not depend
 on those beside it, and neither do the last bits of what is said of it."""
 MOST_ROWS = 32
-MOST_THREADS = 4
-"""Batches that a CPU computes side by side: a recurrent network's steps are too small to share among cores."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,10 @@ class NeuralClassifier:
 def _side_by_side(
     function: Callable[[np.ndarray, np.ndarray], np.ndarray], batches: Iterator[Batch]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of windows, and the function of their ids and mask."""
+    """Numbers of windows, and the function of their ids and mask.
+
+    A CPU computes some batches at once: a recurrent network's steps are too small to share among cores.
+    """
     threads = min(MOST_THREADS, available_cores()) if jax.default_backend() == "cpu" else 1
     with ThreadPoolExecutor(threads) as pool:
         found = [(numbers, pool.submit(function, inputs, mask)) for numbers, inputs, mask in batches]
