@@ -198,10 +198,19 @@ class Run:
     def _start_over(self) -> str:
         return f"remove {self.path} and train again"
 
-    def write_model(self, model: LanguageModel | Classifier) -> None:
-        """Put a model in the place of the one that is there."""
+    def write_model(self, model: LanguageModel | Classifier, posterior: Any = None) -> None:
+        """Put a model in the place of the one that is there.
+
+        Args:
+            model: Its parameters are the mean, if there is a posterior.
+            posterior: Standard deviations of the parameters, a pytree like them; see `lmtool.api.Optimizer`.
+        """
         with atomic_folder(self.path / "model", replace=True) as folder:
             model.save(folder)
+            if posterior is not None:
+                from lmtool.tasks import stored
+
+                (folder / stored.POSTERIOR).write_bytes(stored.to_safetensors(posterior))
             write_checksums(folder)
 
     @contextlib.contextmanager

@@ -62,6 +62,16 @@ class Optimizer(Protocol):
 
     It may also have `observe(state, value) -> state`, called after each validation with its loss in nats per token, and
     `schedule(steps)`, the learning rate after so many steps, for the log.
+
+    A variational optimizer keeps a Gaussian over the weights and takes gradients at samples of it. It has
+    `variational = True`, and besides:
+
+    `curvature(grads, params, weights, state)`: what a gradient, taken at the sampled weights, says of the diagonal of
+    the loss's curvature; a pytree like `params`. Each part of a batch (`training.micro_batches`) has a sample of its
+    own, and `update` is given `curvature`, the parts' mean.
+
+    `posterior(params, state)`: the standard deviation of each weight around `eval_params`, a pytree like them. It is
+    kept beside the model.
     """
 
     def init(self, params: Any) -> Any: ...

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lmtool.array_types import Key
 
 WEIGHTS = "weights.safetensors"
+POSTERIOR = "posterior.safetensors"
+"""Standard deviations of the weights, by the same names, of a model that a variational optimizer trained."""
 FACTS = "model.json"
 
 T = TypeVar("T")
@@ -38,15 +40,15 @@ def to_safetensors(params: Any, constants: Mapping[str, np.ndarray] | None = Non
     return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
-def read_tensors(folder: Path) -> dict[str, np.ndarray]:
+def read_tensors(folder: Path, name: str = WEIGHTS) -> dict[str, np.ndarray]:
     """Raises DataError if the file is missing or damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        tensors: dict[str, np.ndarray] = load_file(folder / WEIGHTS)
+        tensors: dict[str, np.ndarray] = load_file(folder / name)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"cannot read {folder / WEIGHTS}: {error}") from None
+        raise DataError(f"cannot read {folder / name}: {error}") from None
     return tensors
 
 
@@ -82,4 +84,4 @@ def read_facts(folder: Path, parse: Callable[[Any], T]) -> T:
         raise DataError(f"{path} is damaged") from None
 
 
-__all__ = ["FACTS", "WEIGHTS", "as_params", "read_facts", "read_tensors", "to_safetensors", "write_facts"]
+__all__ = ["FACTS", "POSTERIOR", "WEIGHTS", "as_params", "read_facts", "read_tensors", "to_safetensors", "write_facts"]

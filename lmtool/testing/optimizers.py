@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lmtool.training.averaging import observed
+from lmtool.training.around import is_variational, observed
 from lmtool.training.checkpoint import Checkpoints
 from lmtool.training.state import as_optimizer, on_device
 
@@ -45,9 +45,19 @@ def _loss(params: Any) -> jax.Array:
 
 
 def _step(optimizer: Optimizer, params: Any, state: Any, key: jax.Array) -> tuple[Any, Any]:
-    grads = jax.grad(_loss)(optimizer.sample_params(params, state, key=key))
-    updates, state = optimizer.update(grads, state, params)
+    weights = optimizer.sample_params(params, state, key=key)
+    updates, state = _update(optimizer, jax.grad(_loss)(weights), state, params, weights)
     return optax.apply_updates(params, updates), state
+
+
+def _update(optimizer: Optimizer, grads: Any, state: Any, params: Any, weights: Any | None = None) -> tuple[Any, Any]:
+    """As the compiled step calls it."""
+    if not is_variational(optimizer):
+        return optimizer.update(grads, state, params)
+    curvature = optimizer.curvature(  # type: ignore[attr-defined]
+        grads, params, params if weights is None else weights, state
+    )
+    return optimizer.update(grads, state, params, curvature=curvature)
 
 
 def _run(optimizer: Optimizer, steps: int) -> tuple[Any, Any]:
@@ -74,7 +84,7 @@ def check_updates_like_params(subject: Subject) -> None:
     """Updates have the parameters' structure, shapes and types; so do sampled weights and those to evaluate."""
     optimizer = _optimizer(subject)
     params, state = _params(), optimizer.init(_params())
-    updates, state = optimizer.update(jax.grad(_loss)(params), state, params)
+    updates, state = _update(optimizer, jax.grad(_loss)(params), state, params)
     sampled = optimizer.sample_params(params, state, key=jax.random.key(0))
     evaluated = optimizer.eval_params(params, state)
 
@@ -111,7 +121,7 @@ def check_no_gradient_no_move(subject: Subject) -> None:
     zeros = jax.tree.map(jnp.zeros_like, params)
 
     for _ in range(3):
-        updates, state = optimizer.update(zeros, state, params)
+        updates, state = _update(optimizer, zeros, state, params)
         moved = max(float(jnp.max(jnp.abs(update))) for update in jax.tree.leaves(updates))
         assert moved == 0.0, f"a gradient of zero moves a parameter by {moved:g}"
 
@@ -131,13 +141,13 @@ def check_traced_once(subject: Subject) -> None:
     def update(grads: Any, state: Any, params: Any) -> Any:
         nonlocal traces
         traces += 1
-        return optimizer.update(grads, state, params)
+        return _update(optimizer, grads, state, params)
 
     jitted = jax.jit(update)
     params, state = _params(), on_device(optimizer.init(_params()))
     grads = jax.grad(_loss)(params)
     for _ in range(3):
-        plain = optimizer.update(grads, state, params)
+        plain = _update(optimizer, grads, state, params)
         updates, state = jitted(grads, state, params)
         for mine, theirs in zip(jax.tree.leaves(updates), jax.tree.leaves(plain[0]), strict=True):
             assert np.allclose(mine, theirs, rtol=1e-4, atol=1e-7), "`jit` changes the update"

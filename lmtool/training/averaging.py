@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-if TYPE_CHECKING:
-    from lmtool.api import Optimizer
-    from lmtool.array_types import Key
+from lmtool.training.around import Around
 
 
 class AveragedState(NamedTuple):
@@ -25,7 +23,7 @@ class AveragedState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ExponentialAverage:
+class ExponentialAverage(Around):
     """Trains as `optimizer` does, and evaluates the average of the parameters after each step.
 
     The parameters of k steps ago have the weight dᵏ, divided by the sum of these weights: so the first average is
@@ -36,13 +34,8 @@ class ExponentialAverage:
         Kingma & Ba, "Adam: a method for stochastic optimization", 2015 (section 3: the correction).
     """
 
-    optimizer: Optimizer
     decay: float
     """d, above 0 and below 1."""
-
-    @property
-    def schedule(self) -> Any:
-        return getattr(self.optimizer, "schedule", None)
 
     def init(self, params: Any) -> AveragedState:
         return AveragedState(self.optimizer.init(params), params, jnp.zeros((), jnp.float32))
@@ -60,34 +53,8 @@ class ExponentialAverage:
         average = jax.tree.map(mean, state.average, new)
         return updates, AveragedState(inner, average, weight)
 
-    def sample_params(self, params: Any, state: AveragedState, *, key: Key) -> Any:
-        return self.optimizer.sample_params(params, state.state, key=key)
-
     def eval_params(self, params: Any, state: AveragedState) -> Any:
         return state.average
 
-    def observe(self, state: AveragedState, value: float) -> AveragedState:
-        """A validation's loss, for an optimizer that asks for it."""
-        return state._replace(state=observed(self.optimizer, state.state, value))
 
-
-def observed(optimizer: Optimizer, state: Any, value: float) -> Any:
-    """An optimizer's state after a validation; as it was if the optimizer does not want to know.
-
-    Args:
-        optimizer: May have `observe(state, value) -> state`.
-        state: Its arrays' types and places are kept, so that the step need not be compiled anew.
-        value: Validation loss, nats per token.
-    """
-    observe = getattr(optimizer, "observe", None)
-    if observe is None:
-        return state
-
-    def like(new: Any, old: jax.Array) -> jax.Array:
-        placed: jax.Array = jax.device_put(jnp.array(new, old.dtype), old.sharding)
-        return placed
-
-    return jax.tree.map(like, observe(state, value), state)
-
-
-__all__ = ["AveragedState", "ExponentialAverage", "observed"]
+__all__ = ["AveragedState", "ExponentialAverage"]

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 
 from lmtool.errors import ConfigError, did_you_mean
 from lmtool.tasks.depths import param_depths, path_of
-from lmtool.training.averaging import observed
+from lmtool.training.around import Around
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lmtool.api import Optimizer, Task
+    from lmtool.api import Task
     from lmtool.array_types import Key
     from lmtool.config import TrainingConfig
 
@@ -92,19 +92,14 @@ class LayerwiseState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layerwise:
+class Layerwise(Around):
     """Trains as `optimizer` does, with its updates scaled and left out as `layers` says.
 
     An optimizer that averages weights itself must know: with an attribute `rescales` its `update` is given
     `rescale`, a function of updates, to be applied before it averages; the updates of any other are scaled here.
     """
 
-    optimizer: Optimizer
     layers: Layers
-
-    @property
-    def schedule(self) -> Any:
-        return getattr(self.optimizer, "schedule", None)
 
     def init(self, params: Any) -> LayerwiseState:
         return LayerwiseState(self.optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -125,12 +120,10 @@ class Layerwise:
     def sample_params(self, params: Any, state: LayerwiseState, *, key: Key) -> Any:
         return self.layers.sampled(self.optimizer.sample_params(params, state.state, key=key), params, state.step)
 
-    def eval_params(self, params: Any, state: LayerwiseState) -> Any:
-        return self.optimizer.eval_params(params, state.state)
-
-    def observe(self, state: LayerwiseState, value: float) -> LayerwiseState:
-        """A validation's loss, for an optimizer that asks for it."""
-        return state._replace(state=observed(self.optimizer, state.state, value))
+    def posterior(self, params: Any, state: LayerwiseState) -> Any:
+        """Of a variational optimizer; what is not changed is known for sure."""
+        deviations = super().posterior(params, state)
+        return self.layers.sampled(deviations, jax.tree.map(jnp.zeros_like, deviations), state.step)
 
 
 def plan_layers(training: TrainingConfig, task: Task) -> Layers | None:

@@ -19,7 +19,7 @@ import numpy as np
 from lmtool.errors import DivergedError, Interrupted
 from lmtool.evaluation import DamagedModelError
 from lmtool.heap import give_back
-from lmtool.training.averaging import observed
+from lmtool.training.around import is_variational, observed
 from lmtool.training.clock import Clock
 from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
@@ -262,8 +262,16 @@ class TrainingLoop:
             self._log("valid", figures, {})
         if is_best:
             loop.best_value, loop.best_figures, loop.best_step = value, figures or {}, loop.step
-            self.parts.processes.first(lambda: self.parts.run.write_model(model))
+            posterior = self._posterior()
+            self.parts.processes.first(lambda: self.parts.run.write_model(model, posterior))
             self._save()
+
+    def _posterior(self) -> Any:
+        """Standard deviations of the weights, where the optimizer knows of such."""
+        optimizer: Any = self.parts.optimizer
+        if not is_variational(optimizer):
+            return None
+        return self.parts.placement.on_one_device(optimizer.posterior(self.state.params, self.state.opt_state))
 
     def _save(self) -> None:
         self._read()

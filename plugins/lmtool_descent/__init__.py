@@ -41,5 +41,6 @@ def lmtool_register_steps() -> Iterable[Component]:
     yield Component(
         name="descent",
         target="lmtool_descent.step:compile_step",
+        config="lmtool_descent.config:DescentConfig",
         summary="gradient, clipping and update in one compiled function",
     )

@@ -9,6 +9,14 @@ from pydantic import Field, model_validator
 from lmtool.config import Config
 
 
+class DescentConfig(Config):
+    """`[training] step`: what becomes of gradients before the optimizer sees them, besides `max_grad_norm`."""
+
+    max_grad_value: float | None = Field(None, gt=0, description="cut each component of the gradient to ± this")
+    noise: float = Field(0.0, ge=0, description="η, variance of Gaussian noise on the gradient at the first step")
+    noise_decay: float = Field(0.55, ge=0, description="γ: at step t the variance is η / (1 + t)^γ")
+
+
 class ScheduleConfig(Config):
     """The learning rate over the steps; shared by all optimizers."""
 

@@ -15,25 +15,27 @@ def in_parts(gradient: Callable[..., Any], count: int) -> Callable[..., Any]:
     """The value and gradient of a whole batch, from `count` parts of its rows.
 
     A part's mean loss, and its gradient, have the weight of the part's number of targets: so the result is that of the
-    whole batch to rounding, but for what the loss draws at random and for means over other things than targets (TAR's
-    over pairs of them, where there is padding).
+    whole batch to rounding, but for what is drawn at random and for means over other things than targets (TAR's over
+    pairs of them, where there is padding).
 
     Args:
-        gradient: `(params, carry, batch, key) -> ((mean loss, (carry, number of targets)), gradients)`.
+        gradient: `(params, carry, batch, keys) -> ((mean loss, (carry, number of targets)), gradients)`; whatever it
+            gives in the place of gradients is averaged alike. Each part has keys of its own.
         count: Divides the number of rows, the first axis of the arrays of carry and batch.
     """
 
-    def whole(params: Any, carry: Any, batch: Any, key: jax.Array) -> Any:
+    def whole(params: Any, carry: Any, batch: Any, keys: Any) -> Any:
         def add(sums: tuple[Any, Any, Any], part: tuple[Any, Any, jax.Array]) -> tuple[tuple[Any, Any, Any], Any]:
             carry, batch, number = part
-            found = gradient(params, carry, batch, jax.random.fold_in(key, number))
+            own = jax.tree.map(lambda key: jax.random.fold_in(key, number), keys)
+            found = gradient(params, carry, batch, own)
             (value, (carry, num_targets)), grads = found
             weight = num_targets.astype(jnp.float32)
             weighted = jax.tree.map(lambda sum_, one: sum_ + weight * one, sums[:2], (value, grads))
             return (*weighted, sums[2] + num_targets), carry
 
         parts = (_split(carry, count), _split(batch, count), jnp.arange(count))
-        form = jax.eval_shape(gradient, params, *jax.tree.map(lambda array: array[0], parts[:2]), key)
+        form = jax.eval_shape(gradient, params, *jax.tree.map(lambda array: array[0], parts[:2]), keys)
         (value, (_, num_targets)), grads = jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), form)
         (value, grads, num_targets), carry_parts = jax.lax.scan(add, (value, grads, num_targets), parts)
         share = 1 / jnp.maximum(num_targets, 1).astype(jnp.float32)

@@ -10,10 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-from lmtool.config import Config
 from lmtool.testing import conformance
 from lmtool.training.state import TrainState, as_optimizer
-from lmtool_descent.config import AdamWConfig, SGDConfig
+from lmtool_descent.config import AdamWConfig, DescentConfig, SGDConfig
 from lmtool_descent.optimizers import adamw, sgd
 from lmtool_descent.schedules import learning_rate
 from lmtool_descent.step import compile_step
@@ -55,7 +54,7 @@ def fresh_state(optimizer):
 def test_sgd_is_the_plain_gradient_step_to_the_bit(batches):
     config = SGDConfig(learning_rate=0.05)
     optimizer = sgd(config, total_steps=5, num_data=8)
-    step = compile_step(Config(), regression, optimizer, max_grad_norm=None, micro_batches=1)
+    step = compile_step(DescentConfig(), regression, optimizer, max_grad_norm=None, micro_batches=1)
 
     @jax.jit
     def by_hand(params, batch):
@@ -74,7 +73,7 @@ def test_sgd_is_the_plain_gradient_step_to_the_bit(batches):
 
 def test_step_reports_loss_and_norm_before_the_update(batches):
     optimizer = sgd(SGDConfig(learning_rate=0.1), total_steps=5, num_data=8)
-    step = compile_step(Config(), regression, optimizer, max_grad_norm=None, micro_batches=1)
+    step = compile_step(DescentConfig(), regression, optimizer, max_grad_norm=None, micro_batches=1)
     state = fresh_state(optimizer)
     loss, grads = jax.value_and_grad(lambda params: regression(params, 0, batches[0], None)[0])(state.params)
 
@@ -90,7 +89,7 @@ def test_step_reports_loss_and_norm_before_the_update(batches):
 def test_gradient_is_scaled_down_to_the_norm_but_never_up(batches, max_grad_norm):
     optimizer = sgd(SGDConfig(learning_rate=1.0), total_steps=5, num_data=8)
     before = fresh_state(optimizer).params
-    step = compile_step(Config(), regression, optimizer, max_grad_norm=max_grad_norm, micro_batches=1)
+    step = compile_step(DescentConfig(), regression, optimizer, max_grad_norm=max_grad_norm, micro_batches=1)
 
     state, metrics = step(fresh_state(optimizer), batches[0])
 
@@ -100,7 +99,7 @@ def test_gradient_is_scaled_down_to_the_norm_but_never_up(batches, max_grad_norm
 
 def test_step_compiles_once_and_uses_its_buffers_up(batches):
     optimizer = adamw(AdamWConfig(), total_steps=5, num_data=8)
-    step = compile_step(Config(), regression, optimizer, max_grad_norm=1.0, micro_batches=1)
+    step = compile_step(DescentConfig(), regression, optimizer, max_grad_norm=1.0, micro_batches=1)
     first = state = fresh_state(optimizer)
     for batch in batches:
         state, _ = step(state, batch)
@@ -131,7 +130,9 @@ def test_gradient_is_taken_at_the_sampled_weights(batches):
     moved = jax.tree.map(lambda array: array + 1, state.params)
     grads = jax.grad(lambda params: regression(params, 0, batches[0], None)[0])(moved)
 
-    state, _ = compile_step(Config(), regression, optimizer, max_grad_norm=None, micro_batches=1)(state, batches[0])
+    state, _ = compile_step(DescentConfig(), regression, optimizer, max_grad_norm=None, micro_batches=1)(
+        state, batches[0]
+    )
 
     np.testing.assert_allclose(state.params["w"], before["w"] + grads["w"], rtol=1e-6)
 

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lmtool.config import Config
 from lmtool.errors import ConfigError
 from lmtool.settings import TrainingConfig
 from lmtool.training.state import TrainState
-from lmtool_descent.config import SGDConfig
+from lmtool_descent.config import DescentConfig, SGDConfig
 from lmtool_descent.micro_batches import in_parts
 from lmtool_descent.optimizers import sgd
 from lmtool_descent.step import compile_step
@@ -77,7 +76,7 @@ def test_the_step_takes_its_parts_one_after_another_and_learns_the_same(batch):
     optimizer = sgd(SGDConfig(learning_rate=0.1), total_steps=2, num_data=1)
     ends = []
     for count in (1, 3):
-        step = compile_step(Config(), masked_loss, optimizer, max_grad_norm=0.5, micro_batches=count)
+        step = compile_step(DescentConfig(), masked_loss, optimizer, max_grad_norm=0.5, micro_batches=count)
         params = jax.tree.map(jnp.copy, PARAMS)
         zero = jnp.zeros((), jnp.int32)
         state = TrainState(params, optimizer.init(params), jnp.copy(CARRY), zero, jnp.copy(zero))

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from lmtool.training.averaging import ExponentialAverage, observed
+from lmtool.training.around import observed
+from lmtool.training.averaging import ExponentialAverage
 from lmtool.training.state import as_optimizer, on_device
 
 

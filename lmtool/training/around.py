@@ -1,0 +1,74 @@
+"""What optimizers that are put around another one share, and what an optimizer need not have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from lmtool.api import Optimizer
+    from lmtool.array_types import Key
+
+
+@dataclass(frozen=True)
+class Around:
+    """Does as `optimizer` does. A subclass has its own `init` and `update`, and a named tuple as state, whose field
+    `state` is that of `optimizer`."""
+
+    optimizer: Optimizer
+
+    @property
+    def schedule(self) -> Any:
+        return getattr(self.optimizer, "schedule", None)
+
+    @property
+    def variational(self) -> bool:
+        return is_variational(self.optimizer)
+
+    def sample_params(self, params: Any, state: Any, *, key: Key) -> Any:
+        return self.optimizer.sample_params(params, state.state, key=key)
+
+    def curvature(self, grads: Any, params: Any, weights: Any, state: Any) -> Any:
+        """Of a variational optimizer."""
+        return self.optimizer.curvature(grads, params, weights, state.state)  # type: ignore[attr-defined]
+
+    def eval_params(self, params: Any, state: Any) -> Any:
+        return self.optimizer.eval_params(params, state.state)
+
+    def posterior(self, params: Any, state: Any) -> Any:
+        """Of a variational optimizer."""
+        return self.optimizer.posterior(params, state.state)  # type: ignore[attr-defined]
+
+    def observe(self, state: Any, value: float) -> Any:
+        """A validation's loss, for an optimizer that asks for it."""
+        return state._replace(state=observed(self.optimizer, state.state, value))
+
+
+def is_variational(optimizer: Optimizer) -> bool:
+    """Whether it samples the weights at which gradients are taken; see `lmtool.api.Optimizer`."""
+    return bool(getattr(optimizer, "variational", False))
+
+
+def observed(optimizer: Optimizer, state: Any, value: float) -> Any:
+    """An optimizer's state after a validation; as it was if the optimizer does not want to know.
+
+    Args:
+        optimizer: May have `observe(state, value) -> state`.
+        state: Its arrays' types and places are kept, so that the step need not be compiled anew.
+        value: Validation loss, nats per token.
+    """
+    observe = getattr(optimizer, "observe", None)
+    if observe is None:
+        return state
+
+    def like(new: Any, old: jax.Array) -> jax.Array:
+        placed: jax.Array = jax.device_put(jnp.array(new, old.dtype), old.sharding)
+        return placed
+
+    return jax.tree.map(like, observe(state, value), state)
+
+
+__all__ = ["Around", "is_variational", "observed"]
