@@ -203,7 +203,7 @@ class Run:
 
         Args:
             model: Its parameters are the mean, if there is a posterior.
-            posterior: Standard deviations of the parameters, a pytree like them; see `lmtool.api.Optimizer`.
+            posterior: Standard deviations of the parameters, a pytree like them; see `lmtool.api.VariationalOptimizer`.
         """
         with atomic_folder(self.path / "model", replace=True) as folder:
             model.save(folder)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from lmtool.api.classes import Augmentation, Classifier, ClassPredictions, Document, FittedClassifier
 from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
 from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
-from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task
+from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task, VariationalOptimizer
 from lmtool.api.models import (
     AdaptableModel,
     Backbone,
@@ -54,4 +54,5 @@ __all__ = [
     "TokenPredictions",
     "Tokenizer",
     "Tracker",
+    "VariationalOptimizer",
 ]

@@ -61,17 +61,8 @@ class Optimizer(Protocol):
     leaf by leaf, as layer-wise rates do, for an optimizer that must know how the weights really move.
 
     It may also have `observe(state, value) -> state`, called after each validation with its loss in nats per token, and
-    `schedule(steps)`, the learning rate after so many steps, for the log.
-
-    A variational optimizer keeps a Gaussian over the weights and takes gradients at samples of it. It has
-    `variational = True`, and besides:
-
-    `curvature(grads, params, weights, state)`: what a gradient, taken at the sampled weights, says of the diagonal of
-    the loss's curvature; a pytree like `params`. Each part of a batch (`training.micro_batches`) has a sample of its
-    own, and `update` is given `curvature`, the parts' mean.
-
-    `posterior(params, state)`: the standard deviation of each weight around `eval_params`, a pytree like them. It is
-    kept beside the model.
+    `schedule(steps)`, the learning rate after so many steps, for the log; where validations lower it, `rate_factor(state)`
+    tells by what it is then multiplied.
     """
 
     def init(self, params: Any) -> Any: ...
@@ -84,6 +75,32 @@ class Optimizer(Protocol):
 
     def eval_params(self, params: Any, state: Any) -> Any:
         """The weights to evaluate and to ship; the parameters themselves by default."""
+        ...
+
+
+class VariationalOptimizer(Optimizer, Protocol):
+    """One that keeps a Gaussian over the weights and takes gradients at samples of it.
+
+    Each part of a batch (`training.micro_batches`) has a sample of its own, and `update` is given `curvature`, the mean
+    of what `curvature` says of them.
+    """
+
+    variational: bool
+    """True."""
+
+    def curvature(self, grads: Any, params: Any, weights: Any, state: Any) -> Any:
+        """What a gradient says of the diagonal of the loss's curvature: a pytree like the parameters.
+
+        Args:
+            grads: Taken at `weights`.
+            params: The mean of the Gaussian.
+            weights: From `sample_params`.
+            state: Of the optimizer, before the step.
+        """
+        ...
+
+    def posterior(self, params: Any, state: Any) -> Any:
+        """The standard deviation of each weight around `eval_params`, a pytree like them; kept beside the model."""
         ...
 
 

@@ -54,9 +54,7 @@ def _update(optimizer: Optimizer, grads: Any, state: Any, params: Any, weights: 
     """As the compiled step calls it."""
     if not is_variational(optimizer):
         return optimizer.update(grads, state, params)
-    curvature = optimizer.curvature(  # type: ignore[attr-defined]
-        grads, params, params if weights is None else weights, state
-    )
+    curvature = optimizer.curvature(grads, params, params if weights is None else weights, state)
     return optimizer.update(grads, state, params, curvature=curvature)
 
 

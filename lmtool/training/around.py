@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
-    from lmtool.api import Optimizer
+    from lmtool.api import Optimizer, VariationalOptimizer
     from lmtool.array_types import Key
 
 
@@ -33,22 +33,30 @@ class Around:
 
     def curvature(self, grads: Any, params: Any, weights: Any, state: Any) -> Any:
         """Of a variational optimizer."""
-        return self.optimizer.curvature(grads, params, weights, state.state)  # type: ignore[attr-defined]
+        return self._variational.curvature(grads, params, weights, state.state)
 
     def eval_params(self, params: Any, state: Any) -> Any:
         return self.optimizer.eval_params(params, state.state)
 
     def posterior(self, params: Any, state: Any) -> Any:
         """Of a variational optimizer."""
-        return self.optimizer.posterior(params, state.state)  # type: ignore[attr-defined]
+        return self._variational.posterior(params, state.state)
+
+    @property
+    def _variational(self) -> VariationalOptimizer:
+        assert is_variational(self.optimizer)
+        return self.optimizer
 
     def observe(self, state: Any, value: float) -> Any:
         """A validation's loss, for an optimizer that asks for it."""
         return state._replace(state=observed(self.optimizer, state.state, value))
 
+    def rate_factor(self, state: Any) -> Any:
+        return rate_factor(self.optimizer, state.state)
 
-def is_variational(optimizer: Optimizer) -> bool:
-    """Whether it samples the weights at which gradients are taken; see `lmtool.api.Optimizer`."""
+
+def is_variational(optimizer: Any) -> TypeGuard[VariationalOptimizer]:
+    """Whether it samples the weights at which gradients are taken; see `lmtool.api.VariationalOptimizer`."""
     return bool(getattr(optimizer, "variational", False))
 
 
@@ -71,4 +79,10 @@ def observed(optimizer: Optimizer, state: Any, value: float) -> Any:
     return jax.tree.map(like, observe(state, value), state)
 
 
-__all__ = ["Around", "is_variational", "observed"]
+def rate_factor(optimizer: Optimizer, state: Any) -> Any:
+    """What the validations so far have multiplied the schedule's learning rate by; 1 where they change nothing."""
+    told = getattr(optimizer, "rate_factor", None)
+    return 1.0 if told is None else told(state)
+
+
+__all__ = ["Around", "is_variational", "observed", "rate_factor"]

@@ -19,7 +19,7 @@ import numpy as np
 from lmtool.errors import DivergedError, Interrupted
 from lmtool.evaluation import DamagedModelError
 from lmtool.heap import give_back
-from lmtool.training.around import is_variational, observed
+from lmtool.training.around import is_variational, observed, rate_factor
 from lmtool.training.clock import Clock
 from lmtool.training.dispatch import Dispatch, dispatches, made_ahead, stacked
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
@@ -54,6 +54,7 @@ class TrainingLoop:
         self._pending: list[tuple[int, Any]] = []
         """Dispatches whose metrics have not been read: number of steps, metrics."""
         self._logged_loss = math.nan
+        self._rate_factor = 1.0
         self._saved_step: int | None = None
 
     def run(self) -> LoopState:
@@ -185,7 +186,7 @@ class TrainingLoop:
     def _learning_rate(self) -> float | None:
         """Of the last step, where the optimizer tells."""
         schedule = getattr(self.parts.optimizer, "schedule", None)
-        return None if schedule is None else float(schedule(self.loop.step - 1))
+        return None if schedule is None else float(schedule(self.loop.step - 1)) * self._rate_factor
 
     def _log(self, kind: str, values: dict[str, float], timing: dict[str, float | None]) -> None:
         step = self.loop.step
@@ -255,6 +256,7 @@ class TrainingLoop:
         if figures is not None:
             opt_state = observed(self.parts.optimizer, self.state.opt_state, figures["loss"])
             self.state = self.state._replace(opt_state=opt_state)
+            self._read_rate_factor()
         is_best = value is None or loop.best_value is None or value < loop.best_value
         loop.validated_step = loop.step
         loop.validations_without_gain = 0 if is_best else loop.validations_without_gain + 1
@@ -268,7 +270,7 @@ class TrainingLoop:
 
     def _posterior(self) -> Any:
         """Standard deviations of the weights, where the optimizer knows of such."""
-        optimizer: Any = self.parts.optimizer
+        optimizer = self.parts.optimizer
         if not is_variational(optimizer):
             return None
         return self.parts.placement.on_one_device(optimizer.posterior(self.state.params, self.state.opt_state))
@@ -289,7 +291,13 @@ class TrainingLoop:
             self.state, values = restored
             self.loop = LoopState.from_json(values)
             self._saved_step = self.loop.step
+            self._read_rate_factor()
         self.log.truncate(self.loop.log_size)
+
+    def _read_rate_factor(self) -> None:
+        """From the optimizer's state, which only validations change in this regard: the log need not wait for a step."""
+        factor = rate_factor(self.parts.optimizer, self.state.opt_state)
+        self._rate_factor = float(self.parts.placement.on_one_device(factor))
 
     # The end ----------------------------------------------------------------------------------------------------------
 

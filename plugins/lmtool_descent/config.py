@@ -21,11 +21,14 @@ class ScheduleConfig(Config):
     """The learning rate over the steps; shared by all optimizers."""
 
     learning_rate: float = Field(gt=0, description="η, at its highest")
-    schedule: Literal["constant", "cosine", "linear", "inverse-sqrt"] = Field(
+    schedule: Literal["constant", "cosine", "linear", "inverse-sqrt", "wsd", "plateau"] = Field(
         "constant", description="how it falls after the warm-up, until the last step"
     )
     warmup_steps: int = Field(0, ge=0, description="steps over which it rises linearly from zero")
-    end_factor: float = Field(0.0, ge=0, le=1, description="its last value as a part of the highest (cosine, linear)")
+    end_factor: float = Field(0.0, ge=0, le=1, description="its last value as a part of the highest; plateau: the least")
+    decay_share: float = Field(0.2, gt=0, le=1, description="wsd: the last part of all steps, in which it falls")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="plateau: what it is multiplied by")
+    plateau_patience: int = Field(1, ge=1, description="plateau: after so many validations in a row without a lower loss")
 
 
 class SGDConfig(ScheduleConfig):

@@ -16,26 +16,38 @@ logger = logging.getLogger("lmtool.descent")
 
 
 def learning_rate(config: ScheduleConfig, total_steps: int) -> optax.Schedule:
-    """Steps already taken to learning rate: a linear rise over `warmup_steps`, then the schedule until `total_steps`.
+    """Steps already taken to learning rate: a linear rise over `warmup_steps`, then the schedule until `total_steps`."""
+    after = _after_warmup(config, max(1, total_steps - config.warmup_steps))
+    return with_warmup(after, config.learning_rate, config.warmup_steps, total_steps)
 
-    The first step of a warm-up has η / warmup_steps: with 0 it would be wasted.
+
+def with_warmup(after: optax.Schedule, peak: float, steps: int, total_steps: int) -> optax.Schedule:
+    """A linear rise to `peak` over so many steps, and then `after`.
+
+    The first step has peak / steps: with 0 it would be wasted.
     """
-    warmup = config.warmup_steps
-    if warmup >= total_steps:
-        logger.warning(f"optimizer.warmup_steps is {warmup}, and training has {total_steps} steps: it never ends")
-    after = _after_warmup(config, max(1, total_steps - warmup))
-    if not warmup:
+    if steps >= total_steps:
+        logger.warning(f"optimizer.warmup_steps is {steps}, and training has {total_steps} steps: it never ends")
+    if not steps:
         return after
-    first = config.learning_rate / warmup
-    rise = optax.linear_schedule(first, config.learning_rate, max(1, warmup - 1))
-    return optax.join_schedules([rise, after], [warmup])
+    rise = optax.linear_schedule(peak / steps, peak, max(1, steps - 1))
+    return optax.join_schedules([rise, after], [steps])
 
 
 def _after_warmup(config: ScheduleConfig, steps: int) -> optax.Schedule:
+    """
+    References:
+        Hu et al., "MiniCPM: unveiling the potential of small language models with scalable training strategies", 2024;
+        Hägele et al., "Scaling laws and compute-optimal training beyond fixed training durations", 2024 (wsd).
+        Vaswani et al., "Attention is all you need", 2017 (inverse-sqrt).
+    """
     peak, end = config.learning_rate, config.learning_rate * config.end_factor
     match config.schedule:
-        case "constant":
+        case "constant" | "plateau":  # what a plateau takes off is known after validations only
             return optax.constant_schedule(peak)
+        case "wsd":
+            decay = min(steps, max(1, round(config.decay_share * (config.warmup_steps + steps))))
+            return optax.linear_schedule(peak, end, decay, transition_begin=steps - decay)
         case "cosine":
             return optax.cosine_decay_schedule(peak, steps, alpha=config.end_factor)
         case "linear":

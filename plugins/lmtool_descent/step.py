@@ -38,7 +38,6 @@ def compile_step(
     A gradient is bounded first by value, then by norm, then noise is added. Where the optimizer samples weights, each
     part of a batch has a sample of its own, and its gradient is bounded before it says anything of the curvature.
     """
-    sampled = is_variational(optimizer)
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
 
     def bounded(grads: Any) -> tuple[Any, jax.Array]:
@@ -49,7 +48,7 @@ def compile_step(
         def gradient(params: Any, carry: Any, batch: Any, keys: tuple[Key, Key]) -> Any:
             weights = optimizer.sample_params(params, state.opt_state, key=keys[0])
             found, grads = value_and_grad(weights, carry, batch, keys[1])
-            if not sampled:
+            if not is_variational(optimizer):
                 return found, grads
             grads, norm = bounded(grads)
             return found, (grads, norm, optimizer.curvature(grads, params, weights, state.opt_state))
@@ -58,8 +57,8 @@ def compile_step(
             gradient = in_parts(gradient, micro_batches)
         keys = tuple(jax.random.split(step_key(state)))
         (value, (carry, num_targets)), found = gradient(state.params, state.carry, batch, keys)
-        extra = {}
-        if sampled:
+        extra: dict[str, Any] = {}
+        if is_variational(optimizer):
             grads, norm, extra["curvature"] = found
         else:
             grads, norm = bounded(found)
