@@ -28,7 +28,7 @@ def make_augmentations(
 
     Returns:
         Ids of a document, int32 [N], `eos_id` after each line, and the only source of chance, to other ids: a pure
-        function. Called with `np.random.default_rng([seed, epoch, document])`, it keeps a batch a pure function of
+        function. Called with `np.random.default_rng([seed, epoch, document, 1])`, it keeps a batch a pure function of
         the seed and the step.
     """
     choices = [choose_inline("augmentation", one, registry, "training.augment") for one in settings]

@@ -82,7 +82,7 @@ class Batches:
         mask[:, 0] = True  # a row without a document is read as a single id, so that nothing is divided by zero
         for row, document in enumerate(rows):
             if document >= 0:
-                ids = self._read(epoch, int(document))[:width]
+                ids = self._read(epoch, int(document), width)
                 inputs[row, : len(ids)] = ids
                 mask[row, : len(ids)] = True
         real = rows >= 0
@@ -94,12 +94,15 @@ class Batches:
             "weights": real.astype(np.float32),
         }
 
-    def _read(self, epoch: int, document: int) -> Stream:
+    def _read(self, epoch: int, document: int, width: int) -> Stream:
         ids = self._ids(document)
         if self.augment is None and self.cutter.keep != "windows":
             return self.cutter.windows(ids)[0]
-        rng = np.random.default_rng([self.seed, epoch, document])
-        return self.cutter.window(ids if self.augment is None else self.augment(ids, rng), rng)
+        # The last number keeps these streams apart from those of the order: [seed, epoch] and [seed, epoch, 0] are one.
+        rng = np.random.default_rng([self.seed, epoch, document, 1])
+        if self.augment is None:
+            return self.cutter.window(ids, rng)
+        return self.cutter.within(width).window(self.augment(ids, rng), rng)
 
     def _ids(self, document: int) -> Stream:
         ends = self.split.document_ends

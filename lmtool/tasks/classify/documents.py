@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,10 @@ class Cutter:
     @classmethod
     def of(cls, config: ClassifyConfig, eos_id: int) -> Cutter:
         return cls(config.max_length, config.keep, config.line_ends, eos_id)
+
+    def within(self, width: int) -> Cutter:
+        """The same for batches of this width: what an augmentation made longer than its batch is wide is cut, too."""
+        return self if self.max_length <= width else replace(self, max_length=width)
 
     def windows(self, ids: Stream) -> list[Stream]:
         """All that is read: one piece, but for `keep = "windows"`."""
