@@ -168,6 +168,9 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     if fitted and raw.values.get("optimizer"):
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
+    if fitted and core["training"].augment:
+        where = raw.where("training.augment")
+        raise ConfigError(f"{where}training.augment has no use: model '{model.name}' is counted, it takes no steps")
     task = choose(raw, "task", registry)
     core["data"] = _with_label(core["data"], task)
     tokenizer = _choose_tokenizer(raw, core["data"], registry)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool.errors import DataError, did_you_mean
+from lmtool.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _WHOLE_NUMBER = re.compile("-?[0-9]+")
 _SHOWN = 12
-"""Names in a message; a set may have thousands."""
+"""Names in a message."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class LabelIds:
                 self._fields.update(dict.fromkeys(fields))
             return [self._ids.setdefault(name, len(self._ids)) for name in names]
         if len(names) > 1 and not self.labels.multi:
-            what = f"{where} has {len(names)} labels ({', '.join(names[:_SHOWN])}), documents of the training text one"
+            what = f"{where} has {len(names)} labels ({listed(names)}), documents of the training text one"
             raise DataError(what, hint="write the labels of the training text as lists, too, if a document has several")
         if unknown := [name for name in names if name not in self._ids]:
             raise _unknown(unknown[0], where, self.labels.names)
@@ -178,15 +178,35 @@ class LabelIds:
         message = f"no document of the training text has a label in a field '{self.field}'{near}"
         if not self._fields:
             return DataError(message, hint="what reads this text knows no fields; labels are in JSON Lines, CSV, …")
-        return DataError(
-            message, hint=f"its fields are {', '.join(list(self._fields)[:_SHOWN])}; `--label` or data.label names one"
-        )
+        return DataError(message, f"its fields are {listed(list(self._fields))}; `--label` or data.label names one")
 
 
 def _unknown(name: str, where: str, names: tuple[str, ...]) -> DataError:
-    known = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     message = f"{where} has the label '{name}'{did_you_mean(name, names)}, which no document of the training text has"
-    return DataError(message, hint=f"labels are {known}")
+    return DataError(message, hint=f"labels are {listed(names)}")
 
 
-__all__ = ["LabelIds", "Labels", "in_order", "known_labels", "names_of"]
+def listed(names: Sequence[str]) -> str:
+    """The first few of them, for messages: a set may have thousands.
+
+    >>> listed(["ham", "spam"]), listed([str(i) for i in range(13)])
+    ('ham, spam', '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …')
+    """
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+
+
+def check_classes(setting: str, given: Iterable[str], names: Sequence[str]) -> None:
+    """Raise ConfigError for the first class that a setting speaks of and that there is not.
+
+    Args:
+        setting: Its name, for the message.
+        given: Of classes.
+        names: Of all classes.
+    """
+    for name in given:
+        if name not in names:
+            what = f"{setting} names '{name}', which is no class{did_you_mean(name, list(names))}"
+            raise ConfigError(what, hint=f"classes are {listed(names)}")
+
+
+__all__ = ["LabelIds", "Labels", "check_classes", "in_order", "known_labels", "listed", "names_of"]

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from lmtool.data.folds import folds_of
-from lmtool.errors import ConfigError, DataError, did_you_mean
+from lmtool.data.labels import check_classes
+from lmtool.errors import DataError
 from lmtool_linear.config import LinearConfig
 from lmtool_linear.features import Features
 from lmtool_linear.sharpness import best_temperature, log_probs_of
@@ -44,7 +45,8 @@ class Linear:
         """
         labels, split = dataset.label_names, dataset.split("train")
         y = split.label_matrix if dataset.multi_label else split.label_ids
-        self._check_class_weights(labels)
+        if isinstance(self.config.class_weights, dict):
+            check_classes("model.class_weights", self.config.class_weights, labels)
         progress("counting n-grams", 0.0)
         features = Features(self.config, dataset.eos_id)
         x = features.fit(list(split.documents()))
@@ -60,12 +62,6 @@ class Linear:
                  "multi_label": dataset.multi_label, "temperature": temperature,
                  "num_documents": len(y), "unseen": unseen}  # fmt: skip
         return LinearClassifier(self.config, features, weights, facts)
-
-    def _check_class_weights(self, labels: tuple[str, ...]) -> None:
-        for name in self.config.class_weights if isinstance(self.config.class_weights, dict) else ():
-            if name not in labels:
-                what = f"model.class_weights names '{name}', which is no class{did_you_mean(name, labels)}"
-                raise ConfigError(what, hint=f"classes are {', '.join(labels[:12])}")
 
     def _weights(self, x: Vectors, y: np.ndarray, labels: Sequence[str]) -> Weights:
         counts = class_weights(self.config, y, labels)

@@ -44,6 +44,10 @@ def error_of(toml, tmp_path, overrides=()):
             "run.toml: [optimizer] has no use: model 'ngram' is counted, it takes no steps",
         ),
         (
+            'model.name="linear"\ntask.name="classify"\ntraining.augment=["delete"]',
+            "run.toml: training.augment has no use: model 'linear' is counted, it takes no steps",
+        ),
+        (
             'model.name="ngram"\nevaluation.evaluators=[{name="perplexity", x=1}]',
             "run.toml: unknown key evaluation.evaluators.x",
         ),

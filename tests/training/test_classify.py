@@ -127,9 +127,9 @@ def test_a_document_lies_in_the_first_width_that_holds_it():
 # Batches --------------------------------------------------------------------------------------------------------------
 
 
-def make_batches(dataset, **options):
+def make_batches(dataset, cutter=None, **options):
     split = dataset.split("train")
-    cutter = Cutter(max_length=12, keep="head", line_ends=True, eos_id=dataset.eos_id)
+    cutter = cutter or Cutter(max_length=12, keep="head", line_ends=True, eos_id=dataset.eos_id)
     settings = {"batch_size": 4, "seed": 0, "max_padding": 0.1, **options}
     return Batches(split, split.label_ids.astype(np.int32), cutter, **settings)
 
@@ -175,6 +175,34 @@ def test_what_is_augmented_differs_from_epoch_to_epoch_and_not_from_run_to_run(l
 
     assert drawn(0) == drawn(0)
     assert drawn(0) != drawn(1)
+
+
+@pytest.mark.parametrize(
+    ("keep", "parts"), [("head", [(0, 1)]), ("tail", [(1, 1)]), ("both", [(0, 0.5), (1, 0.5)])]
+)  # fmt: skip
+def test_what_an_augmentation_makes_longer_than_its_batch_is_cut_as_the_config_says(labelled, keep, parts):
+    longer = np.arange(1000, dtype=np.int32)
+    cutter = Cutter(max_length=1000, keep=keep, line_ends=True, eos_id=labelled.eos_id)
+    batch = make_batches(labelled, augment=lambda ids, rng: longer, cutter=cutter).batch(0)
+
+    width = batch["inputs"].shape[1]
+
+    assert width % 2 == 0
+    pieces = [longer[: int(share * width)] if not at else longer[-int(share * width) :] for at, share in parts]
+    assert batch["inputs"][0].tolist() == np.concatenate(pieces).tolist()
+
+
+def test_order_and_augmentation_draw_from_streams_of_their_own(labelled):
+    drawn = {}
+
+    def augment(ids, rng):
+        drawn[rng.random()] = ids
+        return ids
+
+    epoch_of(make_batches(labelled, augment=augment, seed=5), 2)
+
+    assert len(drawn) == labelled.split("train").num_documents
+    assert np.random.default_rng([5, 2]).random() not in drawn
 
 
 # Pooling --------------------------------------------------------------------------------------------------------------
@@ -276,8 +304,10 @@ def test_balanced_weights_let_a_label_and_its_absence_count_as_much(several):
 
 
 def test_what_makes_no_sense_is_said(labelled):
-    with pytest.raises(ConfigError, match="no class 'nonsense'; classes are"):
-        make_task(labelled, class_weights={"nonsense": 2.0})
+    near = f"{labelled.label_names[0]}s"
+    with pytest.raises(ConfigError, match=f"names .{near}., which is no class .did you mean") as error:
+        make_task(labelled, class_weights={near: 2.0})
+    assert error.value.hint == f"classes are {', '.join(labelled.label_names)}"
     with pytest.raises(ConfigError, match=r"steps_per_dispatch must be 1 in classification, got 2"):
         make_task(labelled, training={"steps_per_dispatch": 2})
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lmtool.data.labels import check_classes
 from lmtool.errors import ConfigError
 from lmtool.tasks.classify.batches import Batches
 from lmtool.tasks.classify.documents import Cutter
@@ -131,9 +132,7 @@ def _class_weights(
             counts = split.label_matrix.sum(axis=0)
             return _balanced(documents, 2, counts), _balanced(documents, 2, documents - counts)
         return _balanced(documents, len(labels), np.bincount(split.label_ids, minlength=len(labels))), ones
-    for label in config.class_weights:
-        if label not in labels:
-            raise ConfigError(f"task.class_weights: no class '{label}'; classes are {', '.join(labels)}")
+    check_classes("task.class_weights", config.class_weights, labels)
     return np.array([config.class_weights.get(label, 1.0) for label in labels], np.float32), ones
 
 
