@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -18,6 +18,10 @@ class Config(BaseModel):
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Settings that came after people had made datasets with the others: see `identity`."""
 
+    FILES: ClassVar[frozenset[str]] = frozenset()
+    RUNS: ClassVar[frozenset[str]] = frozenset()
+    """Settings that name a file, or a run whose model is used: what is in it counts, so that a run notes its hash."""
+
     def identity(self) -> dict[str, Any]:
         """The settings as they enter keys of what is made with them.
 
@@ -26,6 +30,24 @@ class Config(BaseModel):
         settings = self.model_dump(mode="json")
         defaults = {name: type(self).model_fields[name].default for name in self.LATER}
         return {k: v for k, v in settings.items() if k not in defaults or getattr(self, k) != defaults[k]}
+
+
+class ScheduleConfig(Config):
+    """The learning rate over the steps: the base of optimizers' settings; see `lmtool.training.schedules`."""
+
+    learning_rate: float = Field(gt=0, description="η, at its highest")
+    schedule: Literal["constant", "cosine", "linear", "inverse-sqrt", "wsd", "plateau"] = Field(
+        "constant", description="how it falls after the warm-up, until the last step"
+    )
+    warmup_steps: int = Field(0, ge=0, description="steps over which it rises linearly from zero")
+    end_factor: float = Field(
+        0.0, ge=0, le=1, description="its last value as a part of the highest; plateau: the least"
+    )
+    decay_share: float = Field(0.2, gt=0, le=1, description="wsd: the last part of all steps, in which it falls")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="plateau: what it is multiplied by")
+    plateau_patience: int = Field(
+        1, ge=1, description="plateau: after so many validations in a row without a lower loss"
+    )
 
 
 class DataConfig(Config):
@@ -64,6 +86,9 @@ class TrainingConfig(Config):
         description="epochs until the next layer below is trained, too, from the head; all at once if left out",
     )
     freeze: list[str] = Field([], description="parameters that stay as they are: embedding, backbone.layer_0, …")
+    rates: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="factor of the learning rate of parameters, by the beginnings of their names; 0 freezes"
+    )
     augment: list[str | dict[str, Any]] = Field(
         [], description="changes to each training document, anew each epoch, one after the other"
     )
@@ -95,4 +120,4 @@ class EvaluationConfig(Config):
     bptt: int = Field(128, ge=1, description="time steps per window; changes speed, not results")
 
 
-__all__ = ["Config", "DataConfig", "EvaluationConfig", "TrainingConfig"]
+__all__ = ["Config", "DataConfig", "EvaluationConfig", "ScheduleConfig", "TrainingConfig"]

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 
 if TYPE_CHECKING:
-    from lmtool_descent.config import ScheduleConfig
+    from lmtool.settings import ScheduleConfig
 
 
-logger = logging.getLogger("lmtool.descent")
+logger = logging.getLogger("lmtool.training")
 
 
 def learning_rate(config: ScheduleConfig, total_steps: int) -> optax.Schedule:
@@ -57,3 +57,6 @@ def _after_warmup(config: ScheduleConfig, steps: int) -> optax.Schedule:
             offset = max(1, config.warmup_steps)
             # `join_schedules` asks for negative counts, too, and throws the answer away.
             return lambda count: peak * jnp.sqrt(offset / (offset + jnp.maximum(count, 0)))
+
+
+__all__ = ["learning_rate", "with_warmup"]
