@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
-    from lmtool.training.layerwise import Layers
-    from lmtool.training.parts import Report
+    from lmtool.training.layerwise import Layers, Scaling
+    from lmtool.training.parts import Learner, Report
 
 
 def train(
@@ -144,16 +144,61 @@ def _take_steps(
     warn: Callable[[str], None],
 ) -> None:
     """A model that learns by gradient."""
+    learner = make_learner(config, dataset, registry, warn, devices=devices, processes=processes)
+    from lmtool.training.agreement import Agreement
+    from lmtool.training.checkpoint import Checkpoints
+    from lmtool.training.loop import TrainingLoop
+    from lmtool.training.parts import Parts
+
+    training, placement = config.training, learner.placement
+    parts = Parts(
+        task=learner.task,
+        optimizer=learner.optimizer,
+        step=learner.step,
+        placement=placement,
+        new_carry=learner.new_carry,
+        config=training,
+        run=run,
+        checkpoints=Checkpoints(run.path / "checkpoints", warn, processes),
+        validate=make_validation(dataset, training, classes=gives_classes(config.task)),
+        trackers=_trackers(config, run, registry) if processes.is_first else [],
+        report=report,
+        stop=Agreement(processes, placement, stop),
+        processes=processes,
+    )
+    try:
+        loop = TrainingLoop(parts, placement.place_state(processes.of_first(learner.initial_state())))
+        end = loop.run()
+    finally:
+        for tracker in parts.trackers:
+            tracker.close()
+    result: dict[str, Any] = {"step": end.best_step, "last_step": end.step, "seconds": round(end.elapsed, 1)}
+    result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
+    result |= _of_validation(end.best_figures)
+    processes.first(lambda: run.finish(result))
+
+
+def make_learner(
+    config: RunConfig,
+    dataset: Dataset,
+    registry: Registry,
+    warn: Callable[[str], None],
+    *,
+    devices: DeviceOptions,
+    processes: Processes,
+    scaling: Scaling | None = None,
+) -> Learner:
+    """What takes the steps that a config asks for; see `train` for the arguments.
+
+    Args:
+        scaling: What becomes of each update besides, on top of what the config says.
+    """
     if number := devices.devices or _cpu_devices(config, processes):
         make_cpu_devices(number)
     prepare_jax()
-    from lmtool.training.agreement import Agreement
-    from lmtool.training.checkpoint import Checkpoints
-    from lmtool.training.layerwise import plan_layers
-    from lmtool.training.loop import TrainingLoop
-    from lmtool.training.parts import Parts
+    from lmtool.training.layerwise import Layerwise, plan_layers
+    from lmtool.training.parts import Learner
     from lmtool.training.placement import Placement, choose_devices
-    from lmtool.training.state import initial_state
     from lmtool.training.transfer import starting_point
 
     training = config.training
@@ -165,33 +210,11 @@ def _take_steps(
     start = starting_point(config, task, registry)
     layers = plan_layers(training, task)
     optimizer = _optimizer(config, task, layers)
+    if scaling is not None:
+        optimizer = Layerwise(optimizer, scaling)
     loss = placement.loss(layers.loss(task.loss) if layers else task.loss)
-    parts = Parts(
-        task=task,
-        optimizer=optimizer,
-        step=placement.step(_step(training, registry, loss, optimizer)),
-        placement=placement,
-        new_carry=lambda: placement.place_carry(task.initial_carry()),
-        config=training,
-        run=run,
-        checkpoints=Checkpoints(run.path / "checkpoints", warn, processes),
-        validate=make_validation(dataset, training, classes=gives_classes(config.task)),
-        trackers=_trackers(config, run, registry) if processes.is_first else [],
-        report=report,
-        stop=Agreement(processes, placement, stop),
-        processes=processes,
-    )
-    try:
-        state = processes.of_first(initial_state(task, optimizer, training.seed, start))
-        loop = TrainingLoop(parts, placement.place_state(state))
-        end = loop.run()
-    finally:
-        for tracker in parts.trackers:
-            tracker.close()
-    result: dict[str, Any] = {"step": end.best_step, "last_step": end.step, "seconds": round(end.elapsed, 1)}
-    result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
-    result |= _of_validation(end.best_figures)
-    processes.first(lambda: run.finish(result))
+    step = placement.step(_step(training, registry, loss, optimizer))
+    return Learner(task, optimizer, step, placement, training.seed, start)
 
 
 MOST_CPU_DEVICES = 4
@@ -264,4 +287,4 @@ def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:
     return made
 
 
-__all__ = ["train"]
+__all__ = ["make_learner", "train"]

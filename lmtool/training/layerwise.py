@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from lmtool.api import Task
     from lmtool.array_types import Key
     from lmtool.config import TrainingConfig
+
+
+class Scaling(Protocol):
+    """What becomes of an optimizer's updates, and of the weights that it samples."""
+
+    def rescale(self, updates: Any, step: jax.Array) -> Any:
+        """Updates as they are applied at a step, counted from 0; leaf by leaf."""
+        ...
+
+    def sampled(self, sampled: Any, params: Any, step: jax.Array) -> Any:
+        """The weights at which the gradient is taken, from those that the optimizer drew and the parameters."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ class Layerwise(Around):
     `rescale`, a function of updates, to be applied before it averages; the updates of any other are scaled here.
     """
 
-    layers: Layers
+    layers: Scaling
 
     def init(self, params: Any) -> LayerwiseState:
         return LayerwiseState(self.optimizer.init(params), jnp.zeros((), jnp.int32))
@@ -180,4 +192,4 @@ def _belongs(path: Sequence[str], name: str) -> bool:
     return dotted == name or dotted.startswith((f"{name}.", f"{name}_"))
 
 
-__all__ = ["Layers", "Layerwise", "LayerwiseState", "frozen_params", "plan_layers"]
+__all__ = ["Layers", "Layerwise", "LayerwiseState", "Scaling", "frozen_params", "plan_layers"]

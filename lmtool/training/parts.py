@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lmtool.training.checkpoint import Checkpoints
     from lmtool.training.placement import Placement
     from lmtool.training.processes import Processes
+    from lmtool.training.state import TrainState
     from lmtool.training.validation import Validation
 
 
@@ -57,6 +58,30 @@ class LoopState:
 
 
 @dataclass(frozen=True)
+class Learner:
+    """What takes steps, whatever they are for."""
+
+    task: Task
+    optimizer: Optimizer
+    step: Callable[[Any, Any], tuple[Any, Any]]
+    """See `Parts`."""
+    placement: Placement
+    seed: int
+    start: Callable[[Any], Any]
+    """From fresh parameters to those that training starts from."""
+
+    def initial_state(self) -> TrainState:
+        """The state before the first step, on one device."""
+        from lmtool.training.state import initial_state
+
+        return initial_state(self.task, self.optimizer, self.seed, self.start)
+
+    def new_carry(self) -> Any:
+        """The carry at the start of an epoch, where it belongs."""
+        return self.placement.place_carry(self.task.initial_carry())
+
+
+@dataclass(frozen=True)
 class Parts:
     """What the loop works with."""
 
@@ -79,4 +104,4 @@ class Parts:
     processes: Processes
 
 
-__all__ = ["LoopState", "Parts", "Report"]
+__all__ = ["Learner", "LoopState", "Parts", "Report"]
