@@ -22,6 +22,7 @@ from lmtool.api.models import (
     HiddenStateModel,
     ImportedModel,
     LanguageModel,
+    ParametricModel,
 )
 from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
 
@@ -46,6 +47,7 @@ __all__ = [
     "Metric",
     "Optimizer",
     "OptimizerFactory",
+    "ParametricModel",
     "Reader",
     "Record",
     "StepFactory",

@@ -85,14 +85,22 @@ class HiddenStateModel(LanguageModel, Protocol):
         ...
 
 
-class AdaptableModel(LanguageModel, Protocol):
-    """What a neural language model may offer besides: weights that can be changed, and which way to change them."""
+class ParametricModel(Protocol):
+    """A language model or classifier whose weights can be exchanged: what is asked of one that has a posterior."""
 
     params: Any
     """A pytree of float32 arrays; never changed in place."""
 
-    def with_params(self, params: Any) -> LanguageModel:
+    def with_params(self, params: Any) -> Any:
         """The same model with other weights, for the same states; costs nothing and compiles nothing."""
+        ...
+
+
+class AdaptableModel(ParametricModel, LanguageModel, Protocol):
+    """What a neural language model may offer besides: weights that can be changed, and which way to change them."""
+
+    def with_params(self, params: Any) -> LanguageModel:
+        """See `ParametricModel`."""
         ...
 
     def score_and_gradient(self, params: Any, ids: Any, state: Any) -> tuple[Any, Any, Any]:

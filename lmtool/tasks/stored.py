@@ -11,17 +11,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lmtool.errors import DataError
+from lmtool.tasks.files import FACTS, POSTERIOR, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from lmtool.array_types import Key
-
-WEIGHTS = "weights.safetensors"
-POSTERIOR = "posterior.safetensors"
-"""Standard deviations of the weights, by the same names, of a model that a variational optimizer trained."""
-FACTS = "model.json"
 
 T = TypeVar("T")
 
@@ -36,7 +32,7 @@ def to_safetensors(params: Any, constants: Mapping[str, np.ndarray] | None = Non
     """Weights by their paths in the parameters (`backbone.layer_0_bias`), and constants among them."""
     from safetensors.numpy import save
 
-    arrays = flatten_dict(jax.device_get(params["params"]), sep=".") | dict(constants or {})
+    arrays = by_name(jax.device_get(params)) | dict(constants or {})
     return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
@@ -54,14 +50,39 @@ def read_tensors(folder: Path, name: str = WEIGHTS) -> dict[str, np.ndarray]:
 
 def as_params(folder: Path, weights: Mapping[str, np.ndarray], network: Network) -> Any:
     """The parameters of a network. Raises DataError, naming one of them, if the weights are another's."""
-    expected = jax.eval_shape(network.init_params, jax.random.key(0))["params"]
-    shapes = {name: tuple(array.shape) for name, array in flatten_dict(expected, sep=".").items()}
-    for name in sorted(shapes.keys() | weights.keys()):
-        found = tuple(weights[name].shape) if name in weights else None
-        if found != shapes.get(name):
-            what = f"weight {name} has shape {found}, the config asks for {shapes.get(name)}"
-            raise DataError(f"{folder / WEIGHTS}: {what}")
-    return {"params": unflatten_dict({name: jnp.asarray(array) for name, array in weights.items()}, sep=".")}
+    expected = jax.eval_shape(network.init_params, jax.random.key(0))
+    _check_shapes(folder / WEIGHTS, weights, by_name(expected), "the config asks for")
+    return of_names({name: jnp.asarray(array) for name, array in weights.items()})
+
+
+def read_posterior(folder: Path, params: Any) -> dict[str, np.ndarray]:
+    """Standard deviations of these weights, float32 by name. Raises DataError if the file is missing, damaged, another
+    model's, or holds something that is no standard deviation."""
+    path, deviations = folder / POSTERIOR, read_tensors(folder, POSTERIOR)
+    _check_shapes(path, deviations, by_name(params), f"{WEIGHTS} has")
+    for name, array in deviations.items():
+        if not (np.isfinite(array) & (array >= 0)).all():
+            raise DataError(f"{path}: weight {name} has a standard deviation that is no number from 0 on")
+    return {name: array.astype(np.float32) for name, array in deviations.items()}
+
+
+def by_name(params: Any) -> dict[str, Any]:
+    """Parameters by their paths: `backbone.layer_0_bias`."""
+    named: dict[str, Any] = flatten_dict(params["params"], sep=".")
+    return named
+
+
+def of_names(arrays: Mapping[str, Any]) -> Any:
+    """The parameters that `by_name` took apart."""
+    return {"params": unflatten_dict(dict(arrays), sep=".")}
+
+
+def _check_shapes(path: Path, found: Mapping[str, np.ndarray], expected: Mapping[str, Any], who: str) -> None:
+    shapes = {name: tuple(array.shape) for name, array in expected.items()}
+    for name in sorted(shapes.keys() | found.keys()):
+        shape = tuple(found[name].shape) if name in found else None
+        if shape != shapes.get(name):
+            raise DataError(f"{path}: weight {name} has shape {shape}, {who} {shapes.get(name)}")
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -84,4 +105,16 @@ def read_facts(folder: Path, parse: Callable[[Any], T]) -> T:
         raise DataError(f"{path} is damaged") from None
 
 
-__all__ = ["FACTS", "POSTERIOR", "WEIGHTS", "as_params", "read_facts", "read_tensors", "to_safetensors", "write_facts"]
+__all__ = [
+    "FACTS",
+    "POSTERIOR",
+    "WEIGHTS",
+    "as_params",
+    "by_name",
+    "of_names",
+    "read_facts",
+    "read_posterior",
+    "read_tensors",
+    "to_safetensors",
+    "write_facts",
+]

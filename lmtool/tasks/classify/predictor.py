@@ -134,6 +134,9 @@ class NeuralClassifier:
                 numbers = members[start : start + rows]
                 yield numbers, *_padded([windows[number] for number in numbers], rows, width, self.facts.eos_id)
 
+    def with_params(self, params: Any) -> NeuralClassifier:
+        return NeuralClassifier(self.functions, params, self.facts)
+
     def save(self, folder: Path) -> None:
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
