@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lmtool import __version__, pretrained
+from lmtool.checksums import NAME as CHECKSUMS
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, explain_os_errors, recover_folder, write_atomic
@@ -90,6 +91,7 @@ class Run:
             },
             "result": {},
             **_imported(config),
+            **_contents(config, registry),
             **pretrained.record(config, dataset, path),
         }
         # Whoever still trains the run that is replaced would go on writing into the new one.
@@ -198,6 +200,16 @@ class Run:
     def _start_over(self) -> str:
         return f"remove {self.path} and train again"
 
+    @property
+    def model_digest(self) -> str:
+        """sha256 of its model's checksums. Raises DataError if it has no model yet."""
+        from lmtool.data.reading import digest_of_file
+
+        folder = self.path / "model"
+        if not folder.is_dir():
+            raise DataError(f"{self.path} has no model yet", hint=GO_ON)
+        return digest_of_file(folder / CHECKSUMS)
+
     def write_model(self, model: LanguageModel | Classifier, posterior: Any = None) -> None:
         """Put a model in the place of the one that is there.
 
@@ -239,6 +251,7 @@ class Run:
             raise ConfigError(f"{self.path} was begun with another content of the file that is imported", hint)
         if self.record.get("init_from") != pretrained.record(config, dataset, self.path).get("init_from"):
             raise ConfigError(f"{self.path} was begun with other weights of {config.init_from}", hint)
+        self._check_contents(config, hint)
         now = _flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
         before = _flat({name: section for name, section in self._resolved().items() if name in COMPARED})
         for key in [*now, *before]:
@@ -247,6 +260,12 @@ class Run:
                 raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
         if not self.is_finished:
             self._check_versions(_components(config, dataset, self._registry), hint)
+
+    def _check_contents(self, config: RunConfig, hint: str) -> None:
+        before = self.record.get("contents", {})
+        for key, now in _contents(config, self._registry).get("contents", {}).items():
+            if before.get(key, now)["sha256"] != now["sha256"]:  # what was begun by an older version has noted none
+                raise ConfigError(f"{self.path} was begun with another content of {key}, {now['path']}", hint)
 
     def _check_versions(self, now: list[dict[str, Any]], hint: str) -> None:
         """Half a run by one version of a component and half by another would be neither's."""
@@ -329,6 +348,24 @@ def _imported(config: RunConfig) -> dict[str, Any]:
         return {}
     file = str(getattr(config.model.config, "file"))  # noqa: B009 - what such a model's settings have
     return {"imported": {"file": file, "sha256": digest_of_file(Path(file))}}
+
+
+def _contents(config: RunConfig, registry: Registry) -> dict[str, Any]:
+    """The entry of a run that says what the files and runs held that its settings name; empty if they name none."""
+    from lmtool.config import choose_inline
+    from lmtool.data.reading import digest_of_file
+
+    chosen = {"task": config.task, "model": config.model}
+    for number, setting in enumerate(config.training.augment):
+        chosen[f"training.augment.{number}"] = choose_inline("augmentation", setting, registry, "training.augment")
+    found = {}
+    for section, choice in chosen.items():
+        for name in sorted(choice.config.FILES | choice.config.RUNS):
+            if path := getattr(choice.config, name):
+                is_run = name in choice.config.RUNS
+                digest = Run.open(path, registry).model_digest if is_run else digest_of_file(Path(path))
+                found[f"{section}.{name}"] = {"path": path, "sha256": digest}
+    return {"contents": found} if found else {}
 
 
 def _read_record(path: Path) -> dict[str, Any]:

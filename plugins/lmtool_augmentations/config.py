@@ -19,6 +19,8 @@ class RateConfig(Config):
 class ProposeConfig(RateConfig):
     """`propose`."""
 
+    RUNS = frozenset({"run"})
+
     run: str = Field(description="a language model's run, with the tokenizer of the dataset: an n-gram model is fast")
     context: int = Field(8, ge=1, description="tokens before the changed one that the model reads")
 

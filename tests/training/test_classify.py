@@ -430,6 +430,32 @@ def test_a_validation_document_without_a_label_is_said_before_the_first_step(tmp
     assert not (tmp_path / "run" / "checkpoints").is_dir() or not any((tmp_path / "run" / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize("what", ["vectors", "propose"])
+def test_a_run_is_not_resumed_with_another_content_of_a_file_or_run_that_it_names(labelled, tmp_path, registry, what):
+    vectors, ngram = tmp_path / "vectors.txt", tmp_path / "ngram"
+    vectors.write_text("the " + "0.5 " * 8 + "\n")
+    shown = {"vectors": ("task.vectors", vectors), "propose": ("training.augment.0.run", ngram)}[what]
+
+    def language_model(order):
+        overrides = ["model.name=ngram", f"model.order={order}", f"data.path={labelled.path}"]
+        config = load_config(None, registry, overrides=overrides)
+        train(config, labelled, ngram, registry, stop=StopRequest(), force=ngram.is_dir())
+
+    setting = f"task.vectors={vectors}"
+    if what == "propose":
+        language_model(2)
+        setting = f'training.augment=[{{name="propose", run="{ngram}"}}]'
+    with pytest.raises(Interrupted):
+        run_of(labelled, tmp_path / "run", registry, setting, stopped_at="validating")
+    if what == "propose":
+        language_model(3)
+    else:
+        vectors.write_text("the " + "0.25 " * 8 + "\n")
+
+    with pytest.raises(ConfigError, match=f"was begun with another content of {shown[0]}, {shown[1]}"):
+        run_of(labelled, tmp_path / "run", registry, setting)
+
+
 def test_the_best_model_is_picked_by_the_figure_that_is_monitored(labelled, tmp_path, registry):
     run = run_of(labelled, tmp_path / "run", registry, "training.monitor=accuracy", "training.epochs=3")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

@@ -14,6 +14,8 @@ Pool = Literal["last", "mean", "max", "attention"]
 class ClassifyConfig(Config):
     """`[task] name = "classify"`; fitted models need none of it."""
 
+    FILES = frozenset({"vectors"})
+
     embedding_size: int | None = Field(None, ge=1, description="E; 128 if left out, or that of model.init_from")
     vectors: str | None = Field(None, description="word vectors to begin with, in text form: word2vec, GloVe, fastText")
     pooling: list[Pool] = Field(
