@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1024
 """Documents that a classifier is given at once: memory is bounded by their number, not by that of all."""
+SURE = float(np.finfo(np.float32).tiny)
+"""Nats below certainty: float32, in which networks say probabilities, has nothing between it and zero."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,20 @@ def joined(pieces: list[ClassPredictions]) -> ClassPredictions:
 
 
 def nats(predictions: ClassPredictions) -> np.ndarray:
-    """Negative log-likelihood of each document's class, of all its labels where it may have several: float64 [D]."""
+    """Negative log-likelihood of each document's class, float64 [D]; where it may have several labels, of all of them:
+    the sum of each label's binary cross-entropy. Infinite where something true was held to be impossible."""
+    outcomes = 0.0 - outcome_log_probs(predictions)
+    return outcomes.reshape(predictions.targets.shape).sum(axis=1) if predictions.multi_label else outcomes
+
+
+def outcome_log_probs(predictions: ClassPredictions) -> np.ndarray:
+    """Log-probability of what is so: of each document's class, float64 [D]; where it may have several labels, of
+    whether it has each of them, [D · C]."""
     if not predictions.multi_label:
         chosen = np.take_along_axis(predictions.log_probs, predictions.targets[:, None], axis=1)
-        return np.asarray(-chosen[:, 0])
-    absent = np.log1p(-np.exp(np.minimum(predictions.log_probs, -1e-12)))
-    return np.asarray(-np.where(predictions.targets, predictions.log_probs, absent).sum(axis=1))
+        return np.asarray(chosen[:, 0])
+    absent = np.log(-np.expm1(np.minimum(predictions.log_probs, -SURE)))
+    return np.asarray(np.where(predictions.targets, predictions.log_probs, absent).reshape(-1))
 
 
 def is_right(predictions: ClassPredictions) -> np.ndarray:
@@ -120,4 +130,13 @@ def is_right(predictions: ClassPredictions) -> np.ndarray:
     return np.asarray(same.all(axis=1) if predictions.multi_label else same)
 
 
-__all__ = ["ClassEvaluation", "checked", "class_predictions", "evaluate_classes", "is_right", "joined", "nats"]
+__all__ = [
+    "ClassEvaluation",
+    "checked",
+    "class_predictions",
+    "evaluate_classes",
+    "is_right",
+    "joined",
+    "nats",
+    "outcome_log_probs",
+]

@@ -87,7 +87,7 @@ def _of_labels(predictions: ClassPredictions) -> dict[str, tuple[float, int]]:
     return {
         "subset_accuracy": (sum(guess == truth for guess, truth in zip(guesses, truths, strict=True)) / n, n),
         "f1_macro": (_mean_f1(guesses, truths, set(range(size))), n),
-        "log_loss": (-sum(math.log(p if t else 1 - p) for p, t in cells) / len(cells), n),
+        "log_loss": (-sum(math.log(p if t else 1 - p) for p, t in cells) / n, n),
         "brier": (sum((p - t) ** 2 for p, t in cells) / len(cells), n),
     }
 

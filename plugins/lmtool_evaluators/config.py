@@ -81,7 +81,8 @@ class AreaUnderCurveConfig(Config):
 class LogLossConfig(Config):
     """`log_loss`: mean of -ln of the probability that was given to each document's class, in nats.
 
-    Where a document may have any number of labels, the mean over documents and labels of the binary cross-entropy.
+    Where a document may have any number of labels, the mean over documents of the sum over labels of the binary
+    cross-entropy: nats per document, as in training and validation.
     """
 
 

@@ -270,11 +270,11 @@ def test_log_loss_is_that_of_scikit_learn(predictions):
         assert found.stderr == pytest.approx(nats.std(ddof=1) / len(nats) ** 0.5, abs=1e-12)
 
 
-def test_the_log_loss_of_labels_is_a_mean_over_documents_and_labels():
+def test_the_log_loss_of_labels_is_a_sum_over_the_labels_of_a_document():
     predictions = class_predictions.join(class_predictions.of_labels(20, 4))
 
     expected = sklearn_metrics.log_loss(predictions.targets.ravel(), np.exp(predictions.log_probs).ravel())
-    assert evaluate(LogLoss(LogLossConfig()), predictions)["log_loss"].value == pytest.approx(expected)
+    assert evaluate(LogLoss(LogLossConfig()), predictions)["log_loss"].value == pytest.approx(4 * expected)
 
 
 def test_a_label_that_is_almost_sure_and_false_costs_what_it_must():
@@ -283,7 +283,7 @@ def test_a_label_that_is_almost_sure_and_false_costs_what_it_must():
 
     found = evaluate(LogLoss(LogLossConfig()), ClassPredictions(log_probs, np.array([[False, True]]), names(2)))
 
-    assert found["log_loss"].value == pytest.approx((50 + np.log(2)) / 2)
+    assert found["log_loss"].value == pytest.approx(50 + np.log(2))
 
 
 # Curves ---------------------------------------------------------------------------------------------------------------
