@@ -142,10 +142,11 @@ def apply_overrides(raw: Raw, overrides: Iterable[str]) -> None:
         path, equals, text = override.partition("=")
         if not equals or not all(part.strip() for part in path.split(".")):
             raise ConfigError(f"--set {override}: must look like section.key=value")
-        raw.set(path.strip(), _toml_value(text.strip()), f"--set {override}")
+        raw.set(path.strip(), toml_value(text.strip()), f"--set {override}")
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """A TOML value, or the text itself where it is none."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
@@ -318,4 +319,5 @@ __all__ = [
     "load_config",
     "read_raw",
     "resolve",
+    "toml_value",
 ]

@@ -252,8 +252,8 @@ class Run:
         if self.record.get("init_from") != pretrained.record(config, dataset, self.path).get("init_from"):
             raise ConfigError(f"{self.path} was begun with other weights of {config.init_from}", hint)
         self._check_contents(config, hint)
-        now = _flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
-        before = _flat({name: section for name, section in self._resolved().items() if name in COMPARED})
+        now = flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
+        before = flat({name: section for name, section in self._resolved().items() if name in COMPARED})
         for key in [*now, *before]:
             if now.get(key) != before.get(key):
                 was, is_ = (_shown(values.get(key)) for values in (before, now))
@@ -381,16 +381,16 @@ def _to_json(record: dict[str, Any]) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as dotted keys."""
-    flat: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in sections.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return values
 
 
 def _shown(value: Any) -> str:
     return "unset" if value is None else repr(value)
 
 
-__all__ = ["RECORD", "Run", "is_imported"]
+__all__ = ["RECORD", "Run", "flat", "is_imported"]
