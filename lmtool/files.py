@@ -110,6 +110,27 @@ def lock(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def held(path: Path, busy: str) -> Iterator[None]:
+    """Keep other processes out for as long as the block lasts; the kernel lets go of it when this one ends.
+
+    Args:
+        path: A file that stands for what is held; it stays.
+        busy: What is said if another process holds it.
+
+    Raises:
+        DataError: if one does. A file system without locks lets everybody in.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(busy) from None
+        except OSError:
+            pass
+        yield
+
+
 def recover_folder(path: Path) -> None:
     """Undo what killed writers of a folder left. Only for whoever knows that nobody else writes it now."""
     for entry in sorted(path.parent.glob(f".{path.name}.*.tmp")):
@@ -180,4 +201,4 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-__all__ = ["atomic_file", "atomic_folder", "explain_os_errors", "lock", "reserve", "write_atomic"]
+__all__ = ["atomic_file", "atomic_folder", "explain_os_errors", "held", "lock", "reserve", "write_atomic"]

@@ -12,7 +12,6 @@ RUN/
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 import tomllib
@@ -24,7 +23,7 @@ from lmtool import __version__, pretrained
 from lmtool.checksums import NAME as CHECKSUMS
 from lmtool.checksums import verify_checksums, write_checksums
 from lmtool.errors import ConfigError, DataError, PluginError
-from lmtool.files import atomic_folder, explain_os_errors, recover_folder, write_atomic
+from lmtool.files import atomic_folder, explain_os_errors, held, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
 from lmtool.records import read_record
 from lmtool.tasks.fitted import fitted_model, gives_classes
@@ -310,16 +309,8 @@ class Run:
         return error
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with (path / ".lock").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another process is training {path}") from None
-        except OSError:  # a file system without locks
-            pass
-        yield
+def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
+    return held(path / ".lock", f"another process is training {path}")
 
 
 def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list[dict[str, Any]]:
