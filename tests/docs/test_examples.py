@@ -15,7 +15,11 @@ from lmtool.testing.corpus import TINY_TEXT
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 TRIALS = {
-    "lmtool-lion": (["--model", "lstm", "--optimizer", "lion"], "lion", "learning_rate: number > 0, default 0.0001"),
+    "lmtool-cautious": (
+        ["--model", "lstm", "--optimizer", "cautious"],
+        "cautious",
+        "learning_rate: number > 0, default 0.002",
+    ),
     "lmtool-mingru": (["--model", "mingru"], "mingru", "hidden_size: whole number ≥ 1, default 256"),
 }
 """Folder to the options that use the plugin, its component, and a line of that component's documentation."""
