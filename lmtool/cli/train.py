@@ -58,6 +58,15 @@ def train(
         int | None, typer.Option(envvar="LMTOOL_PROCESS_ID", help="Which this one is, from 0; with --coordinator.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Throw away the run in the folder and start over.")] = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Train nothing: print a learning rate, found by the range test.")
+    ] = False,
+    lr_range: Annotated[
+        str | None, typer.Option(metavar="LOW..HIGH", help="With --find-lr: the rates that are tested.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --find-lr: a picture of it, .png, .svg or .pdf.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings on stderr.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of the run's path.")] = False,
 ) -> None:
@@ -82,11 +91,17 @@ def train(
         "training.seed": seed,
     }
     options = DeviceOptions(devices, shard_params, distributed, coordinator, num_processes, process_id).check()
+    bounds = _range_test_options(options, lr_range, plot, output, find_lr=find_lr, force=force)
     resolved = load_config(config, terminal.registry(), flags=flags, overrides=overrides or ())
     if resolved.optimizer is not None:
         from lmtool.heap import keep_heap
 
         keep_heap()
+    if find_lr:
+        from lmtool.cli.find_lr import find
+
+        find(resolved, options, bounds=bounds, plot=plot, as_json=as_json)
+        return
     from lmtool.training.processes import Processes  # brings NumPy: what is said wrongly is told before
 
     with StopRequest() as stop:
@@ -95,6 +110,22 @@ def train(
         run = _train(resolved, output, stop, options, processes, force=force)
     if processes.is_first:
         _answer(run, as_json=as_json)
+
+
+def _range_test_options(
+    options: DeviceOptions, lr_range: str | None, plot: Path | None, output: Path | None, *, find_lr: bool, force: bool
+) -> tuple[float, float] | None:
+    """What `--lr-range` says; raises UsageError for options that do not go together."""
+    from lmtool.cli.find_lr import bounds_of, check
+    from lmtool.errors import UsageError
+
+    if find_lr:
+        check(options, plot, output=output, force=force)
+        return bounds_of(lr_range)
+    for name, value in {"--lr-range": lr_range, "--plot": plot}.items():
+        if value is not None:
+            raise UsageError(f"{name} belongs to --find-lr")
+    return None
 
 
 def data_flags(data: list[str]) -> dict[str, Any]:
