@@ -13,6 +13,7 @@ import optax
 
 from lmtool.training.around import is_variational, observed
 from lmtool.training.checkpoint import Checkpoints
+from lmtool.training.plateau import with_plateau
 from lmtool.training.state import as_optimizer, on_device
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ STEPS = 400
 def _optimizer(subject: Subject, **changes: Any) -> Optimizer:
     known = type(subject.config).model_fields
     config = subject.config.model_copy(update={name: value for name, value in changes.items() if name in known})
-    return as_optimizer(subject.load()(config, total_steps=STEPS, num_data=1000))
+    return with_plateau(as_optimizer(subject.load()(config, total_steps=STEPS, num_data=1000)), config)
 
 
 def _params() -> dict[str, Any]:

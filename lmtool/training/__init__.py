@@ -248,12 +248,14 @@ def _optimizer(config: RunConfig, task: Task, layers: Layers | None) -> Optimize
     from lmtool.training.averaging import ExponentialAverage
     from lmtool.training.layerwise import Layerwise
     from lmtool.training.loop import total_steps
+    from lmtool.training.plateau import with_plateau
     from lmtool.training.state import as_optimizer
 
     chosen, decay = config.optimizer, config.training.ema_decay
     assert chosen is not None
     steps = total_steps(config.training, task.steps_per_epoch)
-    optimizer = as_optimizer(chosen.load()(chosen.config, total_steps=steps, num_data=task.num_data))
+    made = chosen.load()(chosen.config, total_steps=steps, num_data=task.num_data)
+    optimizer = with_plateau(as_optimizer(made), chosen.config)
     if layers:
         optimizer = Layerwise(optimizer, layers)
     return optimizer if decay is None else ExponentialAverage(optimizer, decay)

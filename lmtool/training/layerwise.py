@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from lmtool.errors import ConfigError, did_you_mean
-from lmtool.tasks.depths import param_depths, path_of
+from lmtool.errors import ConfigError
+from lmtool.tasks.depths import param_depths
 from lmtool.training.around import Around
+from lmtool.training.names import factors_of, named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lmtool.api import Task
     from lmtool.array_types import Key
@@ -44,6 +46,8 @@ class Layers:
     """A pytree of ints like the parameters; see `lmtool.api.Task`."""
     frozen: Any
     """A pytree of bools."""
+    factors: Any = None
+    """A pytree of floats like the parameters, by which their updates are multiplied besides; None for ones."""
     decay: float = 1.0
     """Factor from each depth to the one below it."""
     steps: int = 0
@@ -56,14 +60,16 @@ class Layers:
     def rescale(self, updates: Any, step: jax.Array) -> Any:
         """Updates as they are applied at a step, counted from 0."""
 
-        def one(update: jax.Array, depth: int, frozen: bool) -> jax.Array:
+        def one(update: jax.Array, depth: int, frozen: bool, factor: float) -> jax.Array:
             if frozen:
                 return jnp.zeros_like(update)
             distance = self._top - depth
-            scaled = update if self.decay == 1 else update * jnp.asarray(self.decay**distance, update.dtype)
+            factor *= self.decay**distance
+            scaled = update if factor == 1 else update * jnp.asarray(factor, update.dtype)
             return self._where_active(step, distance, scaled, jnp.zeros_like(update))
 
-        return jax.tree.map(one, updates, self.depths, self.frozen)
+        factors = jax.tree.map(lambda _: 1.0, self.depths) if self.factors is None else self.factors
+        return jax.tree.map(one, updates, self.depths, self.frozen, factors)
 
     def sampled(self, sampled: Any, params: Any, step: jax.Array) -> Any:
         """The weights at which the gradient is taken: what is not changed is not sampled either."""
@@ -142,16 +148,19 @@ def plan_layers(training: TrainingConfig, task: Task) -> Layers | None:
     """What a config asks for; None if all parameters are trained alike.
 
     Raises:
-        ConfigError: if a frozen group is none, nothing is left to learn, or the task does not tell depths.
+        ConfigError: if a name says no parameter, nothing is left to learn, or the task does not tell depths.
     """
-    if training.layer_decay == 1 and training.unfreeze_every is None and not training.freeze:
+    by_depth = training.layer_decay < 1 or training.unfreeze_every is not None
+    if not (by_depth or training.freeze or training.rates):
         return None
     params = jax.eval_shape(task.init, jax.random.key(0))
-    frozen = frozen_params(params, training.freeze)
-    if training.layer_decay == 1 and training.unfreeze_every is None:
-        return Layers(jax.tree.map(lambda _: 0, params), frozen)
-    steps = (training.unfreeze_every or 0) * task.steps_per_epoch
-    return Layers(_depths(training, task, params), frozen, training.layer_decay, steps)
+    return Layers(
+        depths=_depths(training, task, params) if by_depth else jax.tree.map(lambda _: 0, params),
+        frozen=frozen_params(params, training.freeze, training.rates),
+        factors=factors_of(params, training.rates, "training.rates") if training.rates else None,
+        decay=training.layer_decay,
+        steps=(training.unfreeze_every or 0) * task.steps_per_epoch,
+    )
 
 
 def _depths(training: TrainingConfig, task: Task, params: Any) -> Any:
@@ -166,30 +175,23 @@ def _depths(training: TrainingConfig, task: Task, params: Any) -> Any:
     return depths
 
 
-def frozen_params(params: Any, names: Sequence[str]) -> Any:
-    """A pytree of bools like `params`: True for what one of the names says.
+def frozen_params(params: Any, names: Sequence[str], rates: Mapping[str, float] = MappingProxyType({})) -> Any:
+    """A pytree of bools like `params`: True for what one of the names says; see `lmtool.training.names`.
 
-    A name is the beginning of a dotted path: `embedding` is the embedding in all its parts, `backbone.layer_0` the
-    lowest layer, `backbone` the whole of it.
+    A factor of 0 freezes, too.
 
     Raises:
-        ConfigError: if a name is none of these, or all parameters are meant.
+        ConfigError: if a name says no parameter, or all are meant.
     """
-    paths = [path_of(path) for path, _ in jax.tree.leaves_with_path(params)]
-    for name in names:
-        if not any(_belongs(path, name) for path in paths):
-            known = sorted({path[0] for path in paths} | {".".join(path[:2]) for path in paths})
-            groups = ", ".join(sorted({path[0] for path in paths}))
-            raise ConfigError(f"training.freeze: no parameters '{name}'{did_you_mean(name, known)}; there are {groups}")
-    frozen = jax.tree.map_with_path(lambda path, _: any(_belongs(path_of(path), name) for name in names), params)
+    frozen = jax.tree.map(
+        lambda frozen, factor: frozen or factor == 0,
+        named(params, names, "training.freeze"),
+        factors_of(params, rates, "training.rates"),
+    )
     if all(jax.tree.leaves(frozen)):
-        raise ConfigError(f"training.freeze = {list(names)} leaves nothing to learn")
+        key, value = ("freeze", list(names)) if names else ("rates", dict(rates))
+        raise ConfigError(f"training.{key} = {value} leaves nothing to learn")
     return frozen
-
-
-def _belongs(path: Sequence[str], name: str) -> bool:
-    dotted = ".".join(path)
-    return dotted == name or dotted.startswith((f"{name}.", f"{name}_"))
 
 
 __all__ = ["Layers", "Layerwise", "LayerwiseState", "Scaling", "frozen_params", "plan_layers"]

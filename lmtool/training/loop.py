@@ -295,7 +295,7 @@ class TrainingLoop:
         self.log.truncate(self.loop.log_size)
 
     def _read_rate_factor(self) -> None:
-        """From the optimizer's state, which only validations change in this regard: the log need not wait for a step."""
+        """From the optimizer's state; only validations change it, so the log need not wait for a step."""
         factor = rate_factor(self.parts.optimizer, self.state.opt_state)
         self._rate_factor = float(self.parts.placement.on_one_device(factor))
 

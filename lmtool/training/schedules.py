@@ -16,7 +16,7 @@ logger = logging.getLogger("lmtool.training")
 
 
 def learning_rate(config: ScheduleConfig, total_steps: int) -> optax.Schedule:
-    """Steps already taken to learning rate: a linear rise over `warmup_steps`, then the schedule until `total_steps`."""
+    """Steps already taken to learning rate: a linear rise over `warmup_steps`, then the schedule to `total_steps`."""
     after = _after_warmup(config, max(1, total_steps - config.warmup_steps))
     return with_warmup(after, config.learning_rate, config.warmup_steps, total_steps)
 

@@ -16,6 +16,7 @@ from lmtool.errors import ConfigError, Interrupted
 from lmtool.tasks.depths import param_depths
 from lmtool.training.averaging import ExponentialAverage
 from lmtool.training.layerwise import Layers, Layerwise, frozen_params, plan_layers
+from lmtool.training.names import factors_of
 from lmtool.training.state import as_optimizer
 from lmtool_descent.asgd import ASGD
 from lmtool_descent.config import ASGDConfig
@@ -181,6 +182,23 @@ def test_the_optimizer_shows_through():
     assert optimizer.schedule(3) == 1.5
 
 
+def test_named_parameters_learn_at_a_part_of_the_rate():
+    rates = {"backbone": 0.5, "backbone.layer_1": 0.25, "head": 0.0}
+    frozen = frozen_params(PARAMS, [], rates)
+    choices = Layers(param_depths(PARAMS), frozen, factors_of(PARAMS, rates, "training.rates"))
+
+    # the longest name counts, what has none is left alone, and 0 freezes
+    assert moved(Layerwise(as_optimizer(optax.sgd(0.5)), choices), 1) == [0.5, 0.25, 0.125, 0]
+
+
+def test_rates_and_layers_multiply():
+    rates = factors_of(PARAMS, {"embedding": 2.0}, "training.rates")
+
+    optimizer = Layerwise(as_optimizer(optax.sgd(0.5)), layers(factors=rates, decay=0.5))
+
+    assert moved(optimizer, 1) == [0.125, 0.125, 0.25, 0.5]
+
+
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
@@ -208,12 +226,27 @@ def test_names_that_freeze_nothing_or_all_are_refused(names, message):
         frozen_params(PARAMS, names)
 
 
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        ({"hed": 0.5}, r"training\.rates: no parameters 'hed' \(did you mean 'head'\?\)"),
+        ({"embedding": 0.0, "backbone": 0.0, "head": 0.0}, r"training\.rates = .* leaves nothing to learn"),
+    ],
+)
+def test_rates_of_nothing_or_that_freeze_all_are_refused(rates, message):
+    task = SimpleNamespace(init=lambda key: PARAMS, steps_per_epoch=7)
+
+    with pytest.raises(ConfigError, match=message):
+        plan_layers(TrainingConfig(rates=rates), task)
+
+
 def test_a_plan_is_made_only_where_it_is_asked_for():
     task = SimpleNamespace(init=lambda key: PARAMS, steps_per_epoch=7)
 
     assert plan_layers(TrainingConfig(), task) is None
     assert plan_layers(TrainingConfig(freeze=["head"]), task).frozen["params"]["head"] == {"bias": True}
     assert plan_layers(TrainingConfig(unfreeze_every=2), task).steps == 14
+    assert plan_layers(TrainingConfig(rates={"head": 0.5}), task).factors["params"]["head"] == {"bias": 0.5}
 
 
 def test_depths_are_those_of_the_task_or_go_by_the_usual_names():

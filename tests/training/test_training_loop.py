@@ -188,6 +188,19 @@ def test_a_trigger_goes_on_waiting_after_a_stop(trainer, restless):
     assert_same(whole, trainer("stopped", *settings))
 
 
+def test_a_plateau_lowers_the_rate_that_is_logged_and_goes_on_after_a_stop(trainer):
+    # so small a rate that no validation is better than the first
+    settings = ("optimizer.name=sgd", "optimizer.learning_rate=1e-30", "optimizer.schedule=plateau")
+    with pytest.raises(Interrupted):
+        trainer("waiting", *settings, report=trainer.stop_when("validating", 3))
+
+    run = trainer("waiting", *settings)
+
+    rates = [line["learning_rate"] for line in metrics(run) if line["kind"] == "train"]
+    # validations after 8, 16 and 24 steps, lines after 5, 10, 15, 20 and 24
+    assert rates == pytest.approx([1e-30, 1e-30, 1e-30, 5e-31, 5e-31])
+
+
 def test_no_thread_is_left_behind(trainer):
     with pytest.raises(Interrupted):
         trainer("stopped", report=trainer.stop_when("compiling"))
