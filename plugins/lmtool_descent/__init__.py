@@ -21,18 +21,50 @@ def lmtool_register_optimizers() -> Iterable[Component]:
         target="lmtool_descent.optimizers:sgd",
         config="lmtool_descent.config:SGDConfig",
         summary="the plain gradient step, θ ← θ − η∇L, with momentum if wanted",
+        version=2,
     )
     yield Component(
         name="asgd",
         target="lmtool_descent.asgd:ASGD",
         config="lmtool_descent.config:ASGDConfig",
         summary="sgd whose weights are averaged once validation no longer improves (NT-ASGD)",
+        version=2,
     )
     yield Component(
         name="adamw",
         target="lmtool_descent.optimizers:adamw",
         config="lmtool_descent.config:AdamWConfig",
         summary="Adam with decoupled weight decay",
+    )
+    yield Component(
+        name="rmsprop",
+        target="lmtool_descent.optimizers:rmsprop",
+        config="lmtool_descent.config:RMSpropConfig",
+        summary="the gradient over the root of a moving mean of its squares",
+    )
+    yield Component(
+        name="adafactor",
+        target="lmtool_descent.optimizers:adafactor",
+        config="lmtool_descent.config:AdafactorConfig",
+        summary="moments of a matrix as sums of rows and columns: hardly any memory",
+    )
+    yield Component(
+        name="lion",
+        target="lmtool_descent.optimizers:lion",
+        config="lmtool_descent.config:LionConfig",
+        summary="the sign of an interpolation of momentum and gradient",
+    )
+    yield Component(
+        name="muon",
+        target="lmtool_descent.muon:muon",
+        config="lmtool_descent.config:MuonConfig",
+        summary="orthogonal updates for the backbone's matrices, AdamW for the rest",
+    )
+    yield Component(
+        name="schedule-free",
+        target="lmtool_descent.schedule_free:ScheduleFree",
+        config="lmtool_descent.config:ScheduleFreeConfig",
+        summary="AdamW or sgd whose averaged weights take the place of a schedule",
     )
 
 

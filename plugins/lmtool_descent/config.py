@@ -90,7 +90,10 @@ class AdafactorConfig(DecayConfig):
 
 
 class LionConfig(DecayConfig):
-    """`[optimizer] name = "lion"`. Every weight moves by η: a tenth to a third of AdamW's rate, and λ three to ten times."""
+    """`[optimizer] name = "lion"`.
+
+    Every weight moves by η at each step: take a tenth to a third of AdamW's rate, and three to ten times its λ.
+    """
 
     learning_rate: float = Field(3e-4, gt=0, description="η, at its highest")
     b1: float = Field(0.9, ge=0, lt=1, description="β1, share of the momentum in what the sign is taken of")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -96,8 +97,10 @@ def test_the_mean_may_begin_at_a_fixed_step_instead():
 
 def test_weight_decay_adds_to_the_gradient():
     optimizer = made(weight_decay=0.25)
-    params = {"w": jnp.full(2, 8.0)}
+    params = {"w": jnp.full(2, 8.0), "kernel": jnp.full((2, 2), 8.0)}
+    grads = jax.tree.map(lambda leaf: -jnp.ones_like(leaf), params)
 
-    _, after = steps(optimizer, optimizer.init(params), params, 1)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
 
-    np.testing.assert_allclose(after["w"], 8 - (-1 + 0.25 * 8))
+    np.testing.assert_allclose(updates["kernel"], -(-1 + 0.25 * 8))
+    np.testing.assert_allclose(updates["w"], 1)  # a bias does not decay

@@ -11,10 +11,10 @@ import optax
 import pytest
 
 from lmtool.testing import conformance
+from lmtool.training.schedules import learning_rate
 from lmtool.training.state import TrainState, as_optimizer
 from lmtool_descent.config import AdamWConfig, DescentConfig, SGDConfig
 from lmtool_descent.optimizers import adamw, sgd
-from lmtool_descent.schedules import learning_rate
 from lmtool_descent.step import compile_step
 
 
