@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lmtool.checksums import write_checksums
 from lmtool.run import RECORD, Run
@@ -11,23 +11,17 @@ from lmtool.run import RECORD, Run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmtool.api import LanguageModel
+    from lmtool.api import Classifier, LanguageModel
+
+Model = TypeVar("Model", "LanguageModel", "Classifier")
 
 
 @dataclass(frozen=True)
-class Part:
-    """A trained run."""
-
+class _Part(Generic[Model]):
     name: str
     """What the user called it."""
     run: Run
-    model: LanguageModel
-
-    @classmethod
-    def open(cls, name: str, folder: str | Path) -> Part:
-        """Raises DataError if it is no run, has no model yet, or is damaged."""
-        run = Run.open(folder)
-        return cls(name, run, run.language_model())
+    model: Model
 
     def save(self, folder: Path) -> None:
         """All that opening it takes: no checkpoints, and no tokenizer, which is that of the model it is a part of."""
@@ -38,4 +32,24 @@ class Part:
         write_checksums(folder / "model")
 
 
-__all__ = ["Part"]
+class Part(_Part["LanguageModel"]):
+    """A trained language model."""
+
+    @classmethod
+    def open(cls, name: str, folder: str | Path) -> Part:
+        """Raises DataError if it is no run, has no model yet, or is damaged."""
+        run = Run.open(folder)
+        return cls(name, run, run.language_model())
+
+
+class ClassifierPart(_Part["Classifier"]):
+    """A trained classifier."""
+
+    @classmethod
+    def open(cls, name: str, folder: str | Path) -> ClassifierPart:
+        """Raises DataError if it is no run, has no model yet, or is damaged."""
+        run = Run.open(folder)
+        return cls(name, run, run.classifier())
+
+
+__all__ = ["ClassifierPart", "Part"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool import em
 from lmtool.errors import DataError
 from lmtool.evaluation import checked, cut
 from lmtool.files import explain_os_errors, reserve
-from lmtool_mixture import em
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

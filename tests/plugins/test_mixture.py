@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmtool import em
 from lmtool.errors import ConfigError, DataError
 from lmtool.run import Run
-from lmtool_mixture import em
 from lmtool_mixture.config import MixtureConfig
 from lmtool_mixture.ensemble import Ensemble
 from lmtool_mixture.linear import mix

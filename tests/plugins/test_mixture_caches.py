@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lmtool import em
 from lmtool.config import EvaluationConfig, Raw, choose
 from lmtool.errors import ConfigError
 from lmtool.evaluation import evaluate
 from lmtool.registry import Registry
-from lmtool_mixture import caches, em, tuning
+from lmtool_mixture import caches, tuning
 from lmtool_mixture.caches import NeuralCache, UnigramCache, empty
 from lmtool_mixture.config import MixtureConfig, NeuralCacheConfig, UnigramCacheConfig, candidates
 from lmtool_mixture.model import Mixture

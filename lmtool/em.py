@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-logger = logging.getLogger("lmtool.mixture")
+logger = logging.getLogger("lmtool.em")
 
 TOLERANCE = 1e-7
 MAX_ITERATIONS = 5000

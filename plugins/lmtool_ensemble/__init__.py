@@ -1,0 +1,25 @@
+"""Several classifiers that are trained on the same documents and asked together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from lmtool.api import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+hookimpl = pluggy.HookimplMarker("lmtool")
+
+
+@hookimpl
+def lmtool_register_models() -> Iterable[Component]:
+    yield Component(
+        name="ensemble",
+        target="lmtool_ensemble.model:Ensemble",
+        config="lmtool_ensemble.config:EnsembleConfig",
+        summary="classifiers of any kind, trained one after another, whose probabilities are averaged",
+        capabilities=frozenset({"fitted", "classifier"}),
+    )

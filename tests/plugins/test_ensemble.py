@@ -1,0 +1,115 @@
+"""Ensembles: the mean of what their members would say alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lmtool.config import Raw, resolve
+from lmtool.data.dataset import Dataset
+from lmtool.errors import ConfigError, DataError
+from lmtool.registry import Registry
+from lmtool.run import Run
+from lmtool.signals import StopRequest
+from lmtool.testing import conformance
+from lmtool.testing.corpus import labelled_dataset
+from lmtool.training import train
+
+LINEAR = {"model": {"name": "linear", "words": 1, "min_count": 1}}
+BAG = {"model": {"name": "bag", "dim": 8, "min_count": 1, "word_ngrams": 1}}
+NETWORK = {
+    "model": {"name": "lstm", "hidden_size": 4},
+    "task": {"embedding_size": 4},
+    "optimizer": {"name": "adamw", "learning_rate": 0.02},
+    "training": {"epochs": 1, "batch_size": 16},
+}
+
+
+@conformance("model", "ensemble", config={"members": [LINEAR, {**BAG, "seeds": 2}]})
+def test_ensemble(check):
+    check()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return labelled_dataset(tmp_path_factory.mktemp("labelled") / "data")
+
+
+def config_of(dataset: Dataset, **sections):
+    sections = {"task": {"name": "classify"}, "data": {"path": str(dataset.path)}, **sections}
+    return resolve(Raw(sections), Registry())
+
+
+def trained(dataset: Dataset, path, **sections) -> Run:
+    return train(config_of(dataset, **sections), dataset, path, Registry(), stop=StopRequest())
+
+
+def ensemble_of(*members, **settings):
+    return {"model": {"name": "ensemble", "members": list(members), **settings}}
+
+
+def probabilities(run: Run, dataset: Dataset) -> np.ndarray:
+    return np.exp(run.classifier().log_probs(list(dataset.split("test").documents())))
+
+
+def test_its_probabilities_are_the_mean_of_those_of_its_members_trained_alone(dataset, tmp_path):
+    whole = trained(dataset, tmp_path / "whole", **ensemble_of(LINEAR, {**NETWORK, "seeds": 2}))
+    seeds = [{**NETWORK, "training": {**NETWORK["training"], "seed": seed}} for seed in (0, 1)]
+    for one in seeds:
+        one["task"] = {"name": "classify", **one["task"]}
+    alone = [trained(dataset, tmp_path / f"alone-{n}", **one) for n, one in enumerate([LINEAR, *seeds])]
+
+    expected = np.mean([probabilities(run, dataset) for run in alone], axis=0)
+
+    np.testing.assert_allclose(probabilities(whole, dataset), expected, rtol=1e-9)
+    np.testing.assert_array_equal(probabilities(Run.open(whole.path), dataset), probabilities(whole, dataset))
+
+
+def test_tuned_weights_give_the_validation_documents_no_less_than_the_mean_does(dataset, tmp_path):
+    weak = {"model": {"name": "linear", "words": 1, "min_count": 1, "C": 1e-3}}
+    tuned, mean = (
+        trained(dataset, tmp_path / combine, **ensemble_of(weak, LINEAR, combine=combine))
+        for combine in ("tuned", "mean")
+    )
+
+    assert sum(tuned.result["weights"]) == pytest.approx(1, abs=1e-3)
+    assert tuned.result["valid_loss"] < mean.result["valid_loss"]
+
+
+def test_several_labels_a_document(tmp_path):
+    several = labelled_dataset(tmp_path / "data", multi=True)
+    run = trained(several, tmp_path / "run", **ensemble_of(LINEAR, BAG, combine="tuned"))
+    alone = [trained(several, tmp_path / f"alone-{n}", **one) for n, one in enumerate([LINEAR, BAG])]
+
+    weights = run.classifier().weights
+    expected = sum(weight * probabilities(one, several) for weight, one in zip(weights, alone, strict=True))
+
+    np.testing.assert_allclose(probabilities(run, several), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([LINEAR, {"model": {"name": "linaer"}}], "linaer"),
+        ([LINEAR, {"model": {"name": "linear", "wrods": 1}}], "number 2: unknown key model.wrods"),
+        ([{**LINEAR, "optimizer": {"name": "adamw"}}], "has no use"),
+        ([{**LINEAR, "task": {"name": "lm"}}], "number 1: task 'lm' gives no classes"),
+    ],
+)
+def test_wrong_settings_of_a_member_are_said_before_anything_is_trained(dataset, tmp_path, members, message):
+    with pytest.raises(Exception, match=message):
+        trained(dataset, tmp_path / "run", **ensemble_of(*members))
+
+
+def test_an_ensemble_of_ensembles_is_refused(dataset):
+    with pytest.raises(ConfigError, match="cannot be an ensemble itself"):
+        config_of(dataset, **ensemble_of({"model": {"name": "ensemble", "members": [LINEAR]}}))
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"format": 1, "weights": []}', '{"format": 1, "weights": [0.5, 0.4]}'])
+def test_a_damaged_record_is_said(dataset, tmp_path, content):
+    run = trained(dataset, tmp_path / "run", **ensemble_of(LINEAR))
+    (run.path / "model" / "ensemble.json").write_text(content)
+
+    with pytest.raises(DataError):
+        Run.open(run.path).classifier()
