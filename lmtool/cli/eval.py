@@ -59,7 +59,8 @@ def evaluate(
     """Evaluate one or more runs side by side on the same text.
 
     Language models: perplexity is exp(nats per token) and exp(nats per word), each line's end counted once. Figures
-    per word and per byte compare across tokenizers.
+    per word and per byte compare across tokenizers. Where tokenizers are the same, each run is compared with the first
+    one on the same text: how much its nats per token differ, and how often chance alone would do that (p).
 
     Classifiers: accuracy, precision, recall, F1 and log loss of labelled documents. Each run is compared with the
     first one on the same documents: how much it differs, and how often chance alone would do that (p).
@@ -149,10 +150,11 @@ def _evaluate_language_models(runs: Sequence[Run], asked: Asked, *, details: boo
     if details:
         raise UsageError("--details are about classes, and a language model has none", hint="leave it out")
     results = asked.answers(runs, _judge_language_model)
+    comparisons = report.compare(results)
     if as_json:
-        terminal.answer_json(report.to_json(results))
+        terminal.answer_json(report.to_json(results, comparisons))
     else:
-        _show(lambda width: report.tables(results, width), report.legend(results))
+        _show(lambda width: report.all_tables(results, comparisons, width), report.legend(results))
 
 
 def _judge_language_model(run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None]) -> Result:

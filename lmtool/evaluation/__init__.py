@@ -17,6 +17,7 @@ import numpy as np
 from lmtool.api import Evaluator, Metric, TokenPredictions
 from lmtool.config import EvaluationConfig, choose_inline
 from lmtool.errors import ConfigError, DataError
+from lmtool.evaluation.blocks import Blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +61,8 @@ class Evaluation:
     seconds: float
     adapts: bool = False
     """True if the model went on learning from the text while it was evaluated on it, as a cache does."""
+    blocks: Blocks | None = None
+    """What parts of the text cost, for comparisons with other models on the same text."""
 
 
 def evaluate(
@@ -90,14 +93,15 @@ def evaluate(
     start = time.perf_counter()
     streams = cut(text, tokenizer.eos_id, config.batch_size)
     states = [evaluator.init() for evaluator in evaluators]
-    for piece, fraction in predictions(model, text, tokenizer, streams, bptt=config.bptt):
+    blocks = Blocks(text.num_tokens)
+    for piece, fraction in predictions(model, text, tokenizer, streams, bptt=config.bptt, blocks=blocks):
         states = [one.update(state, piece) for one, state in zip(evaluators, states, strict=True)]
         progress(fraction)
     metrics: dict[str, Metric] = {}
     for evaluator, state in zip(evaluators, states, strict=True):
         merge(metrics, evaluator.compute(state))
     seconds = time.perf_counter() - start
-    return Evaluation(metrics, len(streams), model.stateful, seconds, getattr(model, "adapts", False))
+    return Evaluation(metrics, len(streams), model.stateful, seconds, getattr(model, "adapts", False), blocks)
 
 
 def make_evaluators(
@@ -157,14 +161,22 @@ def _line_start(text: TokenText, position: int, eos_id: int, block: int = 1 << 1
 
 
 def predictions(
-    model: LanguageModel, text: TokenText, tokenizer: Tokenizer, streams: list[tuple[int, int]], *, bptt: int
+    model: LanguageModel,
+    text: TokenText,
+    tokenizer: Tokenizer,
+    streams: list[tuple[int, int]],
+    *,
+    bptt: int,
+    blocks: Blocks | None = None,
 ) -> Iterator[tuple[TokenPredictions, float]]:
     """Predictions for every token of the text once, whole lines at a time, and the fraction of the work done.
+
+    What they cost is added to `blocks`.
 
     Words and bytes are known for the text as a whole only: they come with the last piece, which has no tokens.
     """
     longest = max(stop - start for start, stop in streams)
-    lines = [_Lines(tokenizer.eos_id) for _ in streams]
+    lines, done = [_Lines(tokenizer.eos_id) for _ in streams], [start for start, _ in streams]
     state: Any = model.initial_state(len(streams))
     predicted = 0
     for offset in range(0, longest, bptt):
@@ -172,6 +184,10 @@ def predictions(
         log_probs, state = model.score(ids, state)
         rows = zip(lines, ids, log_probs, lengths, strict=True)
         whole = [line.push(row[:length], values[:length]) for line, row, values, length in rows]
+        if blocks is not None:
+            for row, (line_ids, values) in enumerate(whole):
+                blocks.add(done[row], line_ids, values, tokenizer.eos_id)
+                done[row] += len(line_ids)
         values = checked(np.concatenate([values for _, values in whole]))
         piece = as_predictions(np.concatenate([row for row, _ in whole]), values, tokenizer)
         predicted += len(piece.log_probs)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lmtool.evaluation.class_tables import comparison_table, detail_tables
-from lmtool.evaluation.report import SCHEMA, described, metric_to_json
-from lmtool.evaluation.significance import differences
+from lmtool.evaluation.report import SCHEMA, comparisons_to_json, described, metric_to_json
+from lmtool.evaluation.significance import Comparison, differences
 from lmtool.evaluation.tables import Columns, figure_cell
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from lmtool.api import Tokenizer
     from lmtool.evaluation.classes import ClassEvaluation
-    from lmtool.evaluation.significance import Difference
     from lmtool.evaluation.text import Text
 
 HIGHER = re.compile(r"(subset_)?accuracy|(precision|recall|f1)_\w+|top_\d+_accuracy|(roc_auc|average_precision)_\w+")
@@ -42,7 +41,7 @@ class ClassResult:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.evaluation.predictions.labels
+        return self.evaluation.outcomes.labels
 
     @property
     def counts(self) -> dict[str, int]:
@@ -60,24 +59,15 @@ class ClassResult:
     def has_documents_of(self, other: ClassResult) -> bool:
         """Whether both are about the same documents and classes, whatever the tokenizer."""
         same_text = all(self.counts[name] == other.counts[name] for name in ("documents", "lines", "words", "bytes"))
-        targets = self.evaluation.predictions.targets, other.evaluation.predictions.targets
+        targets = self.evaluation.outcomes.targets, other.evaluation.outcomes.targets
         return same_text and self.labels == other.labels and np.array_equal(*targets)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A run beside the first one, on the same documents."""
-
-    run: str
-    first: str
-    differences: list[Difference]
 
 
 def compare(results: Sequence[ClassResult]) -> list[Comparison]:
     """Each run that has the documents of the first one, beside it."""
     first, *others = results
     return [
-        Comparison(one.run, first.run, differences(first.evaluation.predictions, one.evaluation.predictions))
+        Comparison(one.run, first.run, differences(first.evaluation.outcomes, one.evaluation.outcomes))
         for one in others
         if one.has_documents_of(first)
     ]
@@ -85,11 +75,7 @@ def compare(results: Sequence[ClassResult]) -> list[Comparison]:
 
 def to_json(results: Sequence[ClassResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """The object that `lmtool eval --json` prints."""
-    compared = [
-        {"run": one.run, "first": one.first, **asdict(difference)}
-        for one in comparisons
-        for difference in one.differences
-    ]
+    compared = comparisons_to_json(comparisons)
     return {"schema": SCHEMA, "results": [_result_to_json(one) for one in results], "comparisons": compared}
 
 
@@ -98,7 +84,7 @@ def _result_to_json(result: ClassResult) -> dict[str, Any]:
     return {
         **described(result),
         "labels": list(result.labels),
-        "multi_label": evaluation.predictions.multi_label,
+        "multi_label": evaluation.outcomes.multi_label,
         "seconds": round(evaluation.seconds, 3),
         "counts": result.counts,
         "metrics": {name: metric_to_json(metric) for name, metric in evaluation.metrics.items()},
@@ -174,4 +160,4 @@ def legend(results: Sequence[ClassResult]) -> list[str]:
     return lines
 
 
-__all__ = ["ClassResult", "Comparison", "all_tables", "best_of", "compare", "legend", "tables", "to_json"]
+__all__ = ["ClassResult", "all_tables", "best_of", "compare", "legend", "tables", "to_json"]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text as RichText
 
-    from lmtool.evaluation.class_report import Comparison
+    from lmtool.evaluation.significance import Comparison
 
 MOST_CONFUSIONS = 20
 """Lines where the confusion matrix is too wide to be shown as a whole."""

@@ -25,13 +25,28 @@ SURE = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
+class Outcomes:
+    """True and predicted classes of documents: what comparisons need, without the C probabilities of each."""
+
+    targets: np.ndarray
+    """See `lmtool.api.ClassPredictions`."""
+    predicted: np.ndarray
+    """Like `targets`."""
+    labels: tuple[str, ...]
+
+    @property
+    def multi_label(self) -> bool:
+        return self.targets.ndim == 2
+
+
+@dataclass(frozen=True)
 class ClassEvaluation:
     """What came of evaluating one classifier on some documents."""
 
     metrics: dict[str, Metric]
     details: dict[str, Any]
     """What evaluators say besides numbers, by the evaluator's own names."""
-    predictions: ClassPredictions
+    outcomes: Outcomes
     """Of all documents, in order."""
     seconds: float
 
@@ -57,10 +72,11 @@ def evaluate_classes(
     """
     start = time.perf_counter()
     states = [evaluator.init() for evaluator in evaluators]
-    pieces = []
+    targets, predicted = [], []
     for piece, fraction in class_predictions(model, split):
         states = [one.update(state, piece) for one, state in zip(evaluators, states, strict=True)]
-        pieces.append(piece)
+        targets.append(piece.targets)
+        predicted.append(piece.predicted)
         progress(fraction)
     metrics: dict[str, Metric] = {}
     details: dict[str, Any] = {}
@@ -68,7 +84,8 @@ def evaluate_classes(
         merge(metrics, evaluator.compute(state))
         if hasattr(evaluator, "details"):
             details |= evaluator.details(state)
-    return ClassEvaluation(metrics, details, joined(pieces), time.perf_counter() - start)
+    outcomes = Outcomes(np.concatenate(targets), np.concatenate(predicted), tuple(model.labels))
+    return ClassEvaluation(metrics, details, outcomes, time.perf_counter() - start)
 
 
 def class_predictions(model: Classifier, split: Split) -> Iterator[tuple[ClassPredictions, float]]:
@@ -98,15 +115,6 @@ def checked(log_probs: np.ndarray) -> np.ndarray:
     return log_probs
 
 
-def joined(pieces: list[ClassPredictions]) -> ClassPredictions:
-    """Pieces in order, at least one, as a whole."""
-    return ClassPredictions(
-        np.concatenate([piece.log_probs for piece in pieces]),
-        np.concatenate([piece.targets for piece in pieces]),
-        pieces[0].labels,
-    )
-
-
 def nats(predictions: ClassPredictions) -> np.ndarray:
     """Negative log-likelihood of each document's class, float64 [D]; where it may have several labels, of all of them:
     the sum of each label's binary cross-entropy. Infinite where something true was held to be impossible."""
@@ -124,7 +132,7 @@ def outcome_log_probs(predictions: ClassPredictions) -> np.ndarray:
     return np.asarray(np.where(predictions.targets, predictions.log_probs, absent).reshape(-1))
 
 
-def is_right(predictions: ClassPredictions) -> np.ndarray:
+def is_right(predictions: ClassPredictions | Outcomes) -> np.ndarray:
     """Whether the most likely class is the true one, bool [D]; all of them, where there may be several."""
     same = predictions.predicted == predictions.targets
     return np.asarray(same.all(axis=1) if predictions.multi_label else same)
@@ -132,11 +140,11 @@ def is_right(predictions: ClassPredictions) -> np.ndarray:
 
 __all__ = [
     "ClassEvaluation",
+    "Outcomes",
     "checked",
     "class_predictions",
     "evaluate_classes",
     "is_right",
-    "joined",
     "nats",
     "outcome_log_probs",
 ]

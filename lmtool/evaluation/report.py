@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lmtool.evaluation.class_tables import comparison_table
+from lmtool.evaluation.significance import Comparison, token_difference
 from lmtool.evaluation.tables import Columns, figure_cell
 
 if TYPE_CHECKING:
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from lmtool.evaluation.text import Text
 
 SCHEMA = 1
+FEWEST = 10
+"""Blocks of a text that tell of chance."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,38 @@ class Result:
         return tuple(self.counts[name] for name in ("lines", "words", "bytes"))
 
 
-def to_json(results: Sequence[Result]) -> dict[str, Any]:
+def compare(results: Sequence[Result]) -> list[Comparison]:
+    """Each run beside the first one, where both predict the same tokens of the same text, long enough to be divided."""
+    first, *others = results
+    return [
+        Comparison(one.run, first.run, [token_difference(first.evaluation.blocks, one.evaluation.blocks)])
+        for one in others
+        if first.evaluation.blocks and one.evaluation.blocks and _same_tokens(first, one)
+    ]
+
+
+def _same_tokens(first: Result, other: Result) -> bool:
+    blocks = [first.evaluation.blocks, other.evaluation.blocks]
+    return (
+        first.text_key == other.text_key
+        and first.tokenizer.fingerprint == other.tokenizer.fingerprint
+        and all(len(one.tokens) >= FEWEST and np.isfinite(one.nats).all() for one in blocks if one)
+    )
+
+
+def to_json(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) -> dict[str, Any]:
     """The object that `lmtool eval --json` prints."""
-    return {"schema": SCHEMA, "results": [_result_to_json(result) for result in results]}
+    compared = comparisons_to_json(comparisons)
+    return {"schema": SCHEMA, "results": [_result_to_json(result) for result in results], "comparisons": compared}
+
+
+def comparisons_to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """An object for each difference of each comparison."""
+    return [
+        {"run": one.run, "first": one.first, **asdict(difference)}
+        for one in comparisons
+        for difference in one.differences
+    ]
 
 
 def _result_to_json(result: Result) -> dict[str, Any]:
@@ -119,6 +154,11 @@ def tables(results: Sequence[Result], width: int) -> list[Table]:
     """
     figures = [(name, [figure_cell(*cell) for cell in _cells(results, name)]) for name in _shown_names(results)]
     return Columns([result.run for result in results], _facts(results), figures).tables(width)
+
+
+def all_tables(results: Sequence[Result], comparisons: Sequence[Comparison], width: int) -> list[Table]:
+    """Figures side by side, and each run beside the first one."""
+    return [*tables(results, width), *([comparison_table(comparisons)] if comparisons else [])]
 
 
 def _shown_names(results: Sequence[Result]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether two classifiers differ by more than chance, judged by the same documents."""
+"""Whether two models differ by more than chance, judged by the same documents or blocks of text."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lmtool.api import ClassPredictions
+    from lmtool.evaluation.blocks import Blocks
+    from lmtool.evaluation.classes import Outcomes
+
+    Judged = ClassPredictions | Outcomes
 
 DRAWS = 2000
 """Texts that are drawn for each interval and each randomisation test: a p-value is at least 1/2001."""
 LEVEL = 0.95
+RANDOMISATION = "approximate randomisation"
 _BLOCK = 1 << 22
 """Numbers that are drawn at once."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more one figure is for the second classifier than for the first."""
+    """How much more one figure is for the second model than for the first."""
 
     metric: str
     value: float
@@ -31,13 +36,22 @@ class Difference:
     """Bounds of the 95 % interval: quantiles over texts whose documents were drawn from these (paired bootstrap)."""
     high: float
     p_value: float
-    """Two-sided: how often a difference at least as large comes of classifiers that are equally good."""
+    """Two-sided: how often a difference at least as large comes of models that are equally good."""
     test: str
     n: int
-    """Documents."""
+    """Documents, or blocks of text."""
 
 
-def differences(first: ClassPredictions, second: ClassPredictions, *, seed: int = 0) -> list[Difference]:
+@dataclass(frozen=True)
+class Comparison:
+    """A run beside the first one, on the same documents or text."""
+
+    run: str
+    first: str
+    differences: list[Difference]
+
+
+def differences(first: Judged, second: Judged, *, seed: int = 0) -> list[Difference]:
     """Of accuracy, by McNemar's exact test; of macro-averaged F1, by approximate randomisation.
 
     Args:
@@ -65,8 +79,37 @@ def differences(first: ClassPredictions, second: ClassPredictions, *, seed: int 
     macro, p_value = _randomisation(pairs, np.random.default_rng([seed, 1]))
     return [
         Difference(accuracy, (gained - lost) / n, low[0], high[0], mcnemar(gained, lost), "exact McNemar", n),
-        Difference("f1_macro", macro, low[1], high[1], p_value, "approximate randomisation", n),
+        Difference("f1_macro", macro, low[1], high[1], p_value, RANDOMISATION, n),
     ]
+
+
+def token_difference(first: Blocks, second: Blocks, *, seed: int = 0) -> Difference:
+    """Of nats per token, between language models of the same tokens: by approximate randomisation over blocks of text.
+
+    Args:
+        first: At least one block, all with finite nats.
+        second: Of the same text.
+        seed: Decides what is drawn.
+
+    Raises:
+        ValueError: if they are of other texts.
+
+    References:
+        As for `differences`, and Koehn, "Statistical significance tests for machine translation evaluation", 2004.
+    """
+    if not np.array_equal(first.tokens, second.tokens):
+        raise ValueError("the blocks are of other texts")
+    there = first.tokens > 0
+    gaps, tokens = (second.nats - first.nats)[there], first.tokens[there]
+    n = len(gaps)
+    drawn = np.random.default_rng([seed, 0]).multinomial(n, np.full(n, 1 / n), DRAWS)
+    spread = drawn @ gaps / (drawn @ tokens)
+    low, high = np.quantile(spread, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    signs = np.random.default_rng([seed, 1]).integers(0, 2, (DRAWS, n)) * 2 - 1
+    observed = abs(gaps.sum())
+    extreme = int((np.abs(signs @ gaps) >= observed - 1e-9 * max(1.0, observed)).sum())
+    value = float(gaps.sum() / tokens.sum())
+    return Difference("nats_per_token", value, low, high, (extreme + 1) / (DRAWS + 1), RANDOMISATION, n)
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -92,7 +135,7 @@ class _Pairs:
     Draws of documents, and which of the two a prediction is taken for, depend on the outcomes alone.
     """
 
-    def __init__(self, first: ClassPredictions, second: ClassPredictions) -> None:
+    def __init__(self, first: Judged, second: Judged) -> None:
         self.num_classes, self.multi_label = len(first.labels), first.multi_label
         parts = [first.targets, first.predicted, second.predicted]
         if self.multi_label:
@@ -170,4 +213,4 @@ def _randomisation(pairs: _Pairs, rng: np.random.Generator) -> tuple[float, floa
     return observed, (extreme + 1) / (DRAWS + 1)
 
 
-__all__ = ["DRAWS", "LEVEL", "Difference", "differences", "mcnemar"]
+__all__ = ["DRAWS", "LEVEL", "Comparison", "Difference", "differences", "mcnemar", "token_difference"]

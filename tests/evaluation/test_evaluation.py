@@ -14,6 +14,7 @@ from lmtool import evaluation
 from lmtool.api import Metric
 from lmtool.config import EvaluationConfig
 from lmtool.errors import ConfigError, DataError, PluginError
+from lmtool.evaluation.blocks import LEAST, MOST, Blocks
 from lmtool.registry import Registry
 
 TOKENIZER = Letters("abc")
@@ -215,3 +216,32 @@ def test_two_evaluators_with_the_same_metric_are_an_error():
 def test_an_unknown_evaluator_is_an_error_that_names_the_known():
     with pytest.raises(PluginError, match=r"no evaluator named 'perplexitty'.*did you mean 'perplexity'"):
         evaluation.make_evaluators(EvaluationConfig(evaluators=["perplexitty"]), Registry())
+
+
+@settings(deadline=None)
+@given(LINES, st.integers(1, 6), st.integers(1, 9))
+def test_blocks_are_the_same_however_the_text_is_read(lines, batch_size, bptt):
+    text = Text(lines, TOKENIZER)
+    streams = evaluation.cut(text, TOKENIZER.eos_id, batch_size)
+    blocks = Blocks(text.num_tokens)
+    blocks.size = 5
+    blocks.nats, blocks.tokens = np.zeros(text.num_tokens), np.zeros(text.num_tokens, np.int64)
+    for _ in evaluation.predictions(Bigram(TABLE), text, TOKENIZER, streams, bptt=bptt, blocks=blocks):
+        pass
+
+    # each line by itself: the model knows only the token before, and an end before the first
+    nats, tokens, position = np.zeros_like(blocks.nats), np.zeros_like(blocks.tokens), 0
+    for line in lines:
+        ids = [*TOKENIZER.encode(line), TOKENIZER.eos_id]
+        before = [TOKENIZER.eos_id, *ids[:-1]]
+        nats[position // 5] -= sum(math.log(TABLE[a, b]) for a, b in zip(before, ids, strict=True))
+        tokens[position // 5] += len(ids)
+        position += len(ids)
+    np.testing.assert_array_equal(blocks.tokens, tokens)
+    np.testing.assert_allclose(blocks.nats, nats, rtol=1e-5)
+
+
+def test_a_text_has_at_most_so_many_blocks_and_none_is_tiny():
+    assert len(Blocks(1).nats) == 1
+    assert (Blocks(1280).size, len(Blocks(1280).nats)) == (LEAST, 1280 // LEAST)
+    assert len(Blocks(10**9 + 1).nats) == MOST

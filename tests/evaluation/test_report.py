@@ -18,6 +18,7 @@ from rich.console import Console
 
 from lmtool.api import Metric
 from lmtool.evaluation import Evaluation, report
+from lmtool.evaluation.blocks import LEAST, Blocks
 
 
 @dataclass
@@ -209,3 +210,29 @@ def test_a_dataset_of_the_cache_goes_by_the_names_of_its_sources(monkeypatch, tm
 
     assert cached.name == "a.txt, b.txt"
     assert named.name == "some/where test"
+
+
+# Two runs -------------------------------------------------------------------------------------------------------------
+
+
+def with_blocks(run, nats, *, letters="abc", count=report.FEWEST):
+    one = result(run, lines=["abc"] * 32 * count, letters=letters)  # with its end, a line has four tokens of 128
+    blocks = Blocks(one.counts["tokens"])
+    blocks.nats[:], blocks.tokens[:] = nats, LEAST
+    return dataclasses.replace(one, evaluation=dataclasses.replace(one.evaluation, blocks=blocks))
+
+
+def test_runs_are_compared_with_the_first_on_the_same_tokens_of_a_text_that_is_long_enough():
+    first, second = with_blocks("first", 256.0), with_blocks("second", 384.0)
+    other, impossible = with_blocks("other", 384.0, letters="abcd"), with_blocks("impossible", math.inf)
+
+    (found,) = report.compare([first, second, other, impossible])
+
+    assert (found.run, found.first) == ("second", "first")
+    # three nats a token beside two
+    assert [(one.metric, one.value, one.n) for one in found.differences] == [("nats_per_token", 1.0, report.FEWEST)]
+    assert not report.compare([with_blocks(name, 256.0, count=report.FEWEST - 1) for name in ("first", "second")])
+    (row,) = report.to_json([first, second], [found])["comparisons"]
+    assert (row["run"], row["value"]) == ("second", 1.0)
+    *_, table = report.all_tables([first, second], [found], 200)
+    assert [column.header for column in table.columns][:3] == ["beside first", "figure", "difference"]

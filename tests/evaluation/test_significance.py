@@ -12,7 +12,8 @@ from sklearn.metrics import f1_score
 
 from lmtool.api import ClassPredictions
 from lmtool.evaluation import significance
-from lmtool.evaluation.significance import differences, mcnemar
+from lmtool.evaluation.blocks import Blocks
+from lmtool.evaluation.significance import DRAWS, differences, mcnemar, token_difference
 
 
 def predictions(targets, predicted, size=3) -> ClassPredictions:
@@ -126,3 +127,55 @@ def test_equally_good_classifiers_are_rarely_told_apart():
 def test_other_documents_do_not_compare():
     with pytest.raises(ValueError, match="other documents"):
         differences(predictions([0, 1], [0, 1]), predictions([1, 1], [0, 1]))
+
+
+# Language models ------------------------------------------------------------------------------------------------------
+
+
+def blocks(nats, tokens) -> Blocks:
+    made = Blocks(0)
+    made.nats, made.tokens = np.asarray(nats, float), np.asarray(tokens, np.int64)
+    return made
+
+
+def test_a_difference_in_nats_per_token_is_that_of_the_texts_as_wholes():
+    found = token_difference(blocks([10.0, 40.0, 0.0], [10, 20, 0]), blocks([15.0, 20.0, 0.0], [10, 20, 0]))
+
+    assert found.value == pytest.approx(35 / 30 - 50 / 30)
+    assert found.low <= found.value <= found.high
+    assert found.n == 2  # a block in which no line begins is none
+
+
+@pytest.mark.parametrize("gap", [0.0, 2.0])
+def test_equal_models_differ_by_chance_and_others_do_not(gap):
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(100, 200, 200)
+    hard = rng.normal(5, 1, 200) * tokens  # some blocks are harder for both
+
+    first, second = (blocks(hard + rng.normal(more, 10, 200), tokens) for more in (0.0, gap * 10))
+    found = token_difference(first, second)
+
+    assert (found.p_value < 0.001) == bool(gap)
+    assert (found.low <= 0 <= found.high) == (not gap)
+
+
+def test_chance_alone_rarely_makes_small_p_values_of_blocks():
+    rng = np.random.default_rng(0)
+    tokens = np.full(50, 128)
+    p = [token_difference(*(blocks(rng.normal(500, 20, 50), tokens) for _ in range(2))).p_value for _ in range(100)]
+
+    # uniform over 100 texts: 5 below 0.05, sd 2.2; half below one half, sd 5
+    assert sum(one < 0.05 for one in p) <= 12
+    assert 30 <= sum(one < 0.5 for one in p) <= 70
+
+
+def test_the_randomisation_of_few_blocks_is_a_binomial_count():
+    # all ten differ by one in the same direction: 2 of 2^10 deals are as extreme, over 2000 drawn ones
+    found = token_difference(blocks(np.zeros(10), np.full(10, 9)), blocks(np.ones(10), np.full(10, 9)))
+
+    assert found.p_value == pytest.approx(2 / 1024, abs=4 * math.sqrt(2 / 1024 / DRAWS))
+
+
+def test_blocks_of_other_texts_are_refused():
+    with pytest.raises(ValueError, match="other texts"):
+        token_difference(blocks([1.0, 2.0], [3, 4]), blocks([1.0, 2.0], [4, 3]))
