@@ -120,6 +120,18 @@ class Run:
         path = Path(self.record["dataset"]["path"])
         return path if path.is_dir() else None
 
+    def learned_dataset(self) -> Dataset | None:
+        """The dataset that was learned from; None if it is gone or damaged, or another lies in its place."""
+        from lmtool.data.dataset import Dataset
+
+        if self.dataset_path is None:
+            return None
+        try:
+            dataset = Dataset.open(self.dataset_path, self._registry)
+        except DataError:
+            return None
+        return dataset if dataset.key == self.record["dataset"]["key"] and "train" in dataset.split_names else None
+
     @property
     def dataset_fingerprint(self) -> str:
         """Of the tokenizer that made the dataset."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lmtool.api import Record
 
@@ -49,4 +49,33 @@ def is_held_out(text: str, fraction: float) -> bool:
     return int.from_bytes(digest, "big") < fraction * 2**64
 
 
-__all__ = ["Share", "is_held_out"]
+def seen(learned: Iterable[Mapping[str, Any]], judged: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Names of the sources of which a model learned text that it, or what starts from it, is to be judged by.
+
+    Sources are known by their hashes, documents by the share that they belong to: a text that stands in two files is
+    not found.
+
+    Args:
+        learned: Sources of a training split, as they stand in `dataset.json`.
+        judged: Those of a validation or test split. Of a subset, those of what it was taken from count.
+    """
+    known = [(one["sha256"], *_part(one)) for one in learned]
+    found = dict.fromkeys(
+        str(one["name"])
+        for entry in judged
+        for one in entry.get("sources", [entry])
+        for sha256, start, stop in known
+        if one["sha256"] == sha256 and max(start, _part(one)[0]) < min(stop, _part(one)[1])
+    )
+    return list(found)
+
+
+def _part(source: Mapping[str, Any]) -> tuple[float, float]:
+    """Hashes of the documents that are taken of a source: from, and below; 0 to 1."""
+    share = source.get("share")
+    if share is None:
+        return 0.0, 1.0
+    return (0.0, share["fraction"]) if share["held_out"] else (share["fraction"], 1.0)
+
+
+__all__ = ["Share", "is_held_out", "seen"]

@@ -97,8 +97,15 @@ def _write(folder: Path, name: str, dataset: Dataset, source: str, numbers: np.n
                 pass  # passing them is what writes them
             ends = np.cumsum([len(one.ids) for one in read])
             writer.write(ids, count(dataset.tokenizer, text, ids), ends)
-        origin = {"name": f"{dataset.path} {source}", "sha256": _digest(numbers), "reader": "subset"}
+        origin = {"name": f"{dataset.path} {source}", "sha256": _digest(numbers), "reader": "subset",
+                  "sources": _sources(dataset, source)}  # fmt: skip
         return {**writer.close([origin]), **documents.close()}
+
+
+def _sources(dataset: Dataset, split: str) -> list[dict[str, Any]]:
+    """What the split was read from; of a split that is a subset itself, what that was taken from."""
+    entries: list[dict[str, Any]] = dataset.record["splits"][split]["sources"]
+    return [source for entry in entries for source in entry.get("sources", [entry])]
 
 
 def _names(dataset: Dataset, split: Split, number: int) -> list[str]:

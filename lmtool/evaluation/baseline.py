@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from lmtool.cache import cache_folder
 from lmtool.config import Raw, resolve
-from lmtool.data.dataset import Dataset
 from lmtool.errors import DataError, PluginError
 from lmtool.files import lock
 from lmtool.run import RECORD, Run
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmtool.config import RunConfig
+    from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
 
 MODEL = "linear"
@@ -41,7 +41,7 @@ def baseline_run(
     Raises:
         LmtoolError: if the model cannot be fitted.
     """
-    if run.predicts != "classes" or _model_of(run) == MODEL or (dataset := _learned(run, registry)) is None:
+    if run.predicts != "classes" or _model_of(run) == MODEL or (dataset := run.learned_dataset()) is None:
         return None
     try:
         registry.find("model", MODEL)
@@ -56,17 +56,6 @@ def baseline_run(
 
 def _model_of(run: Run) -> str:
     return next(str(one["name"]) for one in run.components if one["kind"] == "model")
-
-
-def _learned(run: Run, registry: Registry) -> Dataset | None:
-    """The dataset of a run; None if it is gone, or another lies in its place."""
-    if run.dataset_path is None:
-        return None
-    try:
-        dataset = Dataset.open(run.dataset_path, registry)
-    except DataError:
-        return None
-    return dataset if dataset.key == run.record["dataset"]["key"] and "train" in dataset.split_names else None
 
 
 def _key(config: RunConfig, dataset: Dataset) -> str:

@@ -207,7 +207,7 @@ def make_learner(
     backbone = config.model.load()(config.model.config)
     made_with = {"dataset": dataset, "backbone": backbone, "training": training, **_augment(config, dataset, registry)}
     task = config.task.load()(config.task.config, **made_with)
-    start = starting_point(config, task, registry)
+    start = starting_point(config, task, registry, dataset)
     layers = plan_layers(training, task)
     optimizer = _optimizer(config, task, layers)
     if scaling is not None:

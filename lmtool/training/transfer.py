@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from lmtool.data.holdout import seen
+from lmtool.data.labels import listed
 from lmtool.errors import ConfigError
 from lmtool.run import Run
 from lmtool.tasks.lm import LanguageModelling
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Task
     from lmtool.config import RunConfig
+    from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
 
     Flat = Mapping[str, jax.Array]
@@ -27,8 +30,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lmtool.training")
 
 
-def starting_point(config: RunConfig, task: Task, registry: Registry) -> Callable[[Any], Any]:
+def starting_point(config: RunConfig, task: Task, registry: Registry, dataset: Dataset) -> Callable[[Any], Any]:
     """From fresh parameters to those that training starts from: as they are, without `model.init_from`.
+
+    Warns if the other run learned from text that the dataset holds out, as far as their records tell.
 
     Raises:
         ConfigError: if the weights of the other run do not fit.
@@ -39,10 +44,21 @@ def starting_point(config: RunConfig, task: Task, registry: Registry) -> Callabl
     run = Run.open(config.init_from, registry)
     if not run.is_finished:
         logger.warning("%s is not finished; training starts from its best model so far", config.init_from)
+    _warn_of_seen_text(run, dataset)
     source = run.language_model() if run.predicts == "tokens" else run.classifier()
     if isinstance(task, LanguageModelling):
         _keep_constants(task, source)
     return lambda params: transferred(params, source, str(config.init_from))
+
+
+def _warn_of_seen_text(run: Run, dataset: Dataset) -> None:
+    if (learned := run.learned_dataset()) is None:
+        return
+    entries = learned.record["splits"]["train"]["sources"]
+    for name in ("valid", "test"):
+        judged = dataset.record["splits"].get(name, {}).get("sources", ())
+        if names := seen(entries, judged):
+            logger.warning("%s has learned from %s, of which the %s text here is a part", run.path, listed(names), name)
 
 
 def transferred(params: Any, source: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ from lmtool.api import Record
 from lmtool.config import DataConfig, Raw, choose
 from lmtool.data import subset
 from lmtool.data.dataset import Dataset
-from lmtool.data.holdout import Share, is_held_out
+from lmtool.data.holdout import Share, is_held_out, seen
 from lmtool.data.prepare import build, make_plan, prepare
 from lmtool.data.subset import write_subset
 from lmtool.errors import DataError, UsageError
@@ -41,6 +41,16 @@ def make(folder, numbers=range(40), *, label="label", **options):
 
 
 # subsets --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_subset_of_a_subset_says_what_the_first_was_read_from(tmp_path):
+    whole = make(tmp_path)
+    half = write_subset(whole, tmp_path / "half", {"train": ("train", range(20))})
+
+    part = write_subset(half, tmp_path / "part", {"test": ("train", range(5))})
+
+    (entry,) = part.record["splits"]["test"]["sources"]
+    assert entry["sources"] == whole.record["splits"]["train"]["sources"]
 
 
 @pytest.mark.parametrize("block", [1, 20, 10_000])
@@ -212,3 +222,28 @@ def test_nobody_is_warned_that_text_is_shared(tmp_path, caplog):
     make(tmp_path, range(100), valid_fraction=0.2)
 
     assert not caplog.records
+
+
+def entry(sha256="a", share=None, held_out=True):
+    return {
+        "name": f"{sha256}.txt",
+        "sha256": sha256,
+        **({"share": Share(share, held_out).describe()} if share else {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("learned", "judged", "found"),
+    [
+        (entry("a"), entry("a"), ["a.txt"]),
+        (entry("a"), entry("b"), []),
+        (entry("a"), entry("a", 0.1), ["a.txt"]),
+        (entry("a", 0.1, held_out=False), entry("a", 0.1), []),
+        (entry("a", 0.2, held_out=False), entry("a", 0.1), []),  # what a small share holds out, a larger one does, too
+        (entry("a", 0.1, held_out=False), entry("a", 0.2), ["a.txt"]),
+        (entry("a", 0.1, held_out=False), entry("a"), ["a.txt"]),
+        (entry("a"), {"name": "half", "sha256": "c", "sources": [entry("b"), entry("a")]}, ["a.txt"]),
+    ],
+)
+def test_text_that_was_learned_is_known_by_its_source_and_share(learned, judged, found):
+    assert seen([learned], [judged, judged]) == found

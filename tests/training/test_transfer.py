@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tomllib
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ from lmtool.tasks.classify.network import ClassifierNetwork
 from lmtool.tasks.lm import LanguageModelling
 from lmtool.testing.corpus import TINY_TEXT, labelled_dataset, tiny_dataset
 from lmtool.training import train
-from lmtool.training.transfer import embedding_table, transferred
+from lmtool.training.transfer import embedding_table, starting_point, transferred
 from lmtool_cnn.backbone import CNN
 from lmtool_cnn.config import CNNConfig
 from lmtool_lstm.backbone import LSTM
@@ -224,6 +225,29 @@ def test_ids_of_another_tokenizer_are_refused(sources, fine_tuned, tmp_path):
     with pytest.raises(DataError, match="were written with another tokenizer than that of") as caught:
         fine_tuned("tuned", sources("full"), dataset=tiny_dataset(tmp_path, "byte"))
     assert caught.value.hint.startswith(f"`lmtool tokenize --with {sources('full').path} --train FILE")
+
+
+# What it has seen -----------------------------------------------------------------------------------------------------
+
+
+def test_that_it_learned_the_text_to_validate_on_is_said(sources, tmp_path, registry, caplog):
+    source = sources("full")
+    learned = source.learned_dataset()
+    file = learned.record["splits"]["train"]["sources"][0]["name"]
+    other = tmp_path / "other.txt"
+    other.write_text("Nothing of it .\n" * 9)
+
+    def warned(**data):
+        plan = make_plan(DataConfig(**data), None, registry, ready=open_tokenizer(source.path, registry))
+        caplog.clear()
+        dataset = build(plan, tmp_path / plan.key[:8])
+        starting_point(SimpleNamespace(init_from=str(source.path)), object(), registry, dataset)
+        return [record.getMessage() for record in caplog.records]
+
+    expected = f"{source.path} has learned from {file}, of which the valid text here is a part"
+    assert warned(train=[str(other)], valid=[file]) == [expected]
+    assert warned(train=[str(other)], test=[file]) == [expected.replace("valid", "test")]
+    assert warned(train=[file], valid=[str(other)]) == []
 
 
 # Config ---------------------------------------------------------------------------------------------------------------
