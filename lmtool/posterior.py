@@ -152,6 +152,11 @@ class SampledLanguageModel:
     def next_log_probs(self, state: tuple[Any, ...]) -> np.ndarray:
         return log_mean(one.next_log_probs(own) for one, own in zip(self.samples, state, strict=True))
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the samples' weights, all of which are in memory at once."""
+        return _num_bytes(self.samples)
+
     def save(self, folder: Path) -> None:
         raise NotImplementedError("samples are drawn anew from the run that they come from")
 
@@ -196,8 +201,19 @@ class SampledClassifier:
         whole = entropy(average, multi_label=self.multi_label)
         return Predictive(average, whole, np.maximum(0.0, whole - entropies / len(self.samples)))
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the samples' weights, all of which are in memory at once."""
+        return _num_bytes(self.samples)
+
     def save(self, folder: Path) -> None:
         raise NotImplementedError("samples are drawn anew from the run that they come from")
+
+
+def _num_bytes(samples: Sequence[Any]) -> int:
+    import jax
+
+    return sum(leaf.nbytes for one in samples for leaf in jax.tree.leaves(one.params))
 
 
 def log_mean(arrays: Iterable[np.ndarray]) -> np.ndarray:

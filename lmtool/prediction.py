@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmtool.errors import DataError, did_you_mean
+from lmtool.posterior import SampledClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,6 +114,13 @@ def as_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Document]:
     return [Document(one, text) for one, text in zip(np.split(ids, ends[:-1]), texts, strict=True)]
 
 
+class Doubt(NamedTuple):
+    """How sure the average over samples of the weights is, in nats; see `lmtool.posterior.Predictive`."""
+
+    entropy: float
+    mutual_information: float
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What is said of a document."""
@@ -123,6 +131,8 @@ class Verdict:
     """float64 [C]."""
     chosen: tuple[int, ...]
     """The likeliest class; where there may be several, those likely enough, the likeliest first."""
+    doubt: Doubt | None = None
+    """None for a single set of weights."""
 
     def ranked(self, k: int) -> list[int]:
         """The k likeliest classes, the first of equals first."""
@@ -153,11 +163,18 @@ def judge(
 
     from lmtool.evaluation.classes import checked
 
-    log_probs = checked(model.log_probs(as_documents(tokenizer, [entry.text for entry in entries])))
+    documents = as_documents(tokenizer, [entry.text for entry in entries])
+    doubts: list[Doubt | None] = [None] * len(entries)
+    if isinstance(model, SampledClassifier):
+        found = model.predictive(documents)
+        log_probs = checked(found.log_probs)
+        doubts = list(map(Doubt, found.entropy.tolist(), found.mutual_information.tolist()))
+    else:
+        log_probs = checked(model.log_probs(documents))
     probabilities = np.exp(np.minimum(log_probs, 0.0))
     return [
-        Verdict(entry, model.labels, row, _chosen(row, threshold if model.multi_label else None))
-        for entry, row in zip(entries, probabilities, strict=True)
+        Verdict(entry, model.labels, row, _chosen(row, threshold if model.multi_label else None), doubt)
+        for entry, row, doubt in zip(entries, probabilities, doubts, strict=True)
     ]
 
 
@@ -173,4 +190,4 @@ def ranked(probabilities: np.ndarray) -> list[int]:
     return order
 
 
-__all__ = ["AT_ONCE", "Entry", "Form", "Lines", "Verdict", "as_documents", "in_pieces", "judge"]
+__all__ = ["AT_ONCE", "Doubt", "Entry", "Form", "Lines", "Verdict", "as_documents", "in_pieces", "judge"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import DataError
-from lmtool.prediction import SURROGATE
+from lmtool.prediction import DIGITS, SURROGATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,8 @@ class Layout:
             found: dict[str, Any] = {"labels": [_described(verdict, number) for number in verdict.chosen]}
         else:
             found = _described(verdict, verdict.chosen[0])
+        if verdict.doubt is not None:
+            found |= {name: round(value, DIGITS) for name, value in verdict.doubt._asdict().items()}
         if self.top_k is not None:
             found["top"] = [_described(verdict, number) for number in verdict.ranked(self.top_k)]
         if self.every:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lmtool.evaluation.report import number
 from lmtool.number_rows import DECIMALS, Column, rows_of
+from lmtool.scoring import SPREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,11 +22,13 @@ COLUMNS = ("nats", "tokens", "perplexity", "unknown")
 
 
 def columns(scores: Scores) -> str:
-    """`COLUMNS` of each line, separated by tabs: nats with six decimals, perplexity with six digits."""
+    """`COLUMNS` of each line, separated by tabs: nats with six decimals, perplexity with six digits.
+
+    Where weights were drawn from a posterior, `SPREAD` behind them, with six decimals.
+    """
     perplexity = Column("\t", scores.token_perplexity, 6)
-    return rows_of(
-        [Column("", scores.nats, DECIMALS), Column("\t", scores.tokens), perplexity, Column("\t", scores.unknown)]
-    )
+    known = [Column("", scores.nats, DECIMALS), Column("\t", scores.tokens), perplexity, Column("\t", scores.unknown)]
+    return rows_of([*known, *([Column("\t", scores.nats_sd, DECIMALS)] if scores.sampled is not None else [])])
 
 
 def objects(scores: Scores, *, tokens: bool = False) -> str:
@@ -38,6 +41,7 @@ def objects(scores: Scores, *, tokens: bool = False) -> str:
             Column(', "token_perplexity": ', scores.token_perplexity, 12),
             Column(', "word_perplexity": ', scores.word_perplexity, 12),
             Column(', "bits_per_byte": ', scores.bits_per_byte, 12),
+            *([Column(f', "{SPREAD}": ', scores.nats_sd, 12)] if scores.sampled is not None else []),
         ],
         infinite=lambda value: json_text(number(value)),
     )
@@ -118,6 +122,8 @@ def _token_scores(scores: Scores) -> Iterator[list[dict[str, object]]]:
     fields = {"token": names, "id": ids, "nats": nats, "unknown": scores.is_unknown.tolist()}
     if scores.orders is not None:
         fields["order"] = scores.orders.tolist()
+    if scores.sampled is not None:
+        fields[SPREAD] = [number(one) for one in scores.token_sd.tolist()]
     every = [dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)]
     for start, stop in zip(scores.starts.tolist(), scores.stops.tolist(), strict=True):
         yield every[start:stop]

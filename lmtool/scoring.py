@@ -13,6 +13,7 @@ import numpy as np
 from lmtool.data.counts import bytes_by_line, chars_by_line, words_by_line
 from lmtool.data.encoding import encode_text
 from lmtool.evaluation import checked
+from lmtool.posterior import SampledLanguageModel, log_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,8 @@ QUANTITIES = (
     "bits_per_byte",
 )
 """What is known of each line: the attributes of `Scores` that are arrays [L]."""
+SPREAD = "nats_sd"
+"""What is known besides, where weights are drawn from a posterior."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Scores:
     """float64 [N], nats."""
     orders: np.ndarray | None = None
     """int8 [N], the length of the n-gram that each token was found by; None if the model has none, or nobody asked."""
+    sampled: np.ndarray | None = None
+    """float64 [K, N], nats, what each sample of the weights gives, where `log_probs` is of their average."""
 
     def __len__(self) -> int:
         return len(self.stops)
@@ -83,6 +88,23 @@ class Scores:
     def nats(self) -> np.ndarray:
         """-ln of a line's probability."""
         return _sum_by_line(0.0 - self.log_probs, self.starts)  # what is sure costs 0, not -0
+
+    @cached_property
+    def nats_sd(self) -> np.ndarray:
+        """The standard deviation over samples of the weights of a line's nats; NaN for a single one."""
+        sums = [_sum_by_line(0.0 - one, self.starts) for one in self._samples]
+        return _deviation(np.stack(sums))
+
+    @cached_property
+    def token_sd(self) -> np.ndarray:
+        """float64 [N], the same of each token's nats."""
+        return _deviation(self._samples)
+
+    @property
+    def _samples(self) -> np.ndarray:
+        if self.sampled is None:
+            raise ValueError("there is one set of weights, and no spread")
+        return self.sampled
 
     @cached_property
     def tokens(self) -> np.ndarray:
@@ -135,12 +157,22 @@ class Scores:
         """The scores of these lines."""
         tokens = np.repeat(kept, self.tokens)
         orders = None if self.orders is None else self.orders[tokens]
-        return Scores(self.kept_text(kept), self.tokenizer, self.ids[tokens], self.log_probs[tokens], orders)
+        sampled = None if self.sampled is None else self.sampled[:, tokens]
+        return Scores(self.kept_text(kept), self.tokenizer, self.ids[tokens], self.log_probs[tokens], orders, sampled)
 
 
 def _sum_by_line(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     sums: np.ndarray = np.add.reduceat(values, starts) if len(starts) else values
     return sums
+
+
+def _deviation(samples: np.ndarray) -> np.ndarray:
+    """Of K numbers each, [K, N] to [N]; NaN for K = 1."""
+    if len(samples) == 1:
+        return np.full(samples.shape[1], np.nan)
+    with np.errstate(invalid="ignore"):  # what a sample thinks impossible
+        deviations: np.ndarray = samples.std(axis=0, ddof=1)
+    return deviations
 
 
 def _exp(nats: np.ndarray) -> np.ndarray:
@@ -161,13 +193,24 @@ def score_lines(model: LanguageModel, tokenizer: Tokenizer, text: str, *, orders
         orders: Ask for the orders of matches, too, where the model has `match`.
     """
     ids = _encode(tokenizer, text)
-    if model.stateful:
-        return Scores(text, tokenizer, ids, _score_side_by_side(model, ids, tokenizer.eos_id))
-    if orders and hasattr(model, "match"):
+    if isinstance(model, SampledLanguageModel):
+        return _averaged(text, tokenizer, ids, [_score_alone(one, ids, tokenizer.eos_id) for one in model.samples])
+    if orders and not model.stateful and hasattr(model, "match"):
         log_probs, matched, _ = model.match(ids[None], model.initial_state(1))
         return Scores(text, tokenizer, ids, checked(log_probs[0]), np.asarray(matched[0]))
+    return Scores(text, tokenizer, ids, _score_alone(model, ids, tokenizer.eos_id))
+
+
+def _score_alone(model: LanguageModel, ids: Stream, eos_id: int) -> StreamLogProbs:
+    """float64 [N], of lines each of which is the first of its text."""
+    if model.stateful:
+        return _score_side_by_side(model, ids, eos_id)
     log_probs, _ = model.score(ids[None], model.initial_state(1))
-    return Scores(text, tokenizer, ids, checked(log_probs[0]))
+    return checked(log_probs[0])
+
+
+def _averaged(text: str, tokenizer: Tokenizer, ids: Stream, samples: list[StreamLogProbs]) -> Scores:
+    return Scores(text, tokenizer, ids, log_mean(samples), sampled=np.stack(samples))
 
 
 def score_carried(model: LanguageModel, tokenizer: Tokenizer, text: str, state: Any) -> tuple[Scores, Any]:
@@ -180,6 +223,9 @@ def score_carried(model: LanguageModel, tokenizer: Tokenizer, text: str, state: 
         state: For one stream, from `model.initial_state(1)` or an earlier call.
     """
     ids = _encode(tokenizer, text)
+    if isinstance(model, SampledLanguageModel):
+        pairs = [read(one, ids[None], own) for one, own in zip(model.samples, state, strict=True)]
+        return _averaged(text, tokenizer, ids, [log_probs[0] for log_probs, _ in pairs]), tuple(own for _, own in pairs)
     log_probs, state = read(model, ids[None], state)
     return Scores(text, tokenizer, ids, log_probs[0]), state
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from lmtool.cli import terminal
-from lmtool.cli.models import load_classifier, load_model
+from lmtool.cli.models import PosteriorOption, PosteriorSeedOption, load_classifier, load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.report import Result
     from lmtool.evaluation.text import Text
+    from lmtool.posterior import Samples
     from lmtool.run import Run
 
     Answer = TypeVar("Answer", Result, ClassResult)
@@ -54,6 +55,8 @@ def evaluate(
             help="Of classifiers: the linear model beside them. Default: in the table, if no run is one.",
         ),
     ] = None,
+    posterior: PosteriorOption = "mean",
+    seed: PosteriorSeedOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Evaluate one or more runs side by side on the same text.
@@ -66,10 +69,12 @@ def evaluate(
     first one on the same documents: how much it differs, and how often chance alone would do that (p).
     """
     from lmtool.errors import UsageError
+    from lmtool.posterior import parse
     from lmtool.run import Run
 
     opened = [Run.open(path, terminal.registry()) for path in runs]
-    asked = Asked(on, data, overrides or [])
+    asked = Asked(on, data, overrides or [], parse(posterior, seed))
+    asked.check_posteriors(opened)
     if _kind(opened) == "classes":
         wanted = not as_json if baseline is None else baseline
         linear = _baseline(opened, insist=baseline is True) if wanted else None
@@ -87,6 +92,25 @@ class Asked:
     on: str | None
     data: str | None
     overrides: list[str]
+    samples: Samples | None = None
+    """Of the weights of each run that has a posterior; None for its mean."""
+
+    def check_posteriors(self, runs: Sequence[Run]) -> None:
+        """Say which runs have none. Raises DataError if samples are asked for, and no run has one."""
+        from lmtool.posterior import check_posterior, has_posterior
+
+        if self.samples is None:
+            return
+        without = [run for run in runs if not has_posterior(run)]
+        if len(without) == len(runs):
+            check_posterior(runs[0])
+        for run in without:
+            terminal.say(f"{run.path} has no posterior: it is evaluated at its weights")
+
+    def samples_of(self, run: Run) -> Samples | None:
+        from lmtool.posterior import has_posterior
+
+        return self.samples if has_posterior(run) else None
 
     def answers(self, runs: Sequence[Run], judge: Judge[Answer], *, quiet: bool = False) -> list[Answer]:
         """What becomes of each run; on stderr, which split was taken if nobody said."""
@@ -140,6 +164,13 @@ def _names(run: Run) -> dict[str, str]:
     return {one["kind"]: one["name"] for one in run.components}
 
 
+def _posterior(run: Run, asked: Asked) -> str | None:
+    """How a run's posterior is used; None if it has none."""
+    from lmtool.posterior import has_posterior
+
+    return str(asked.samples or "mean") if has_posterior(run) else None
+
+
 # Language models ------------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +180,7 @@ def _evaluate_language_models(runs: Sequence[Run], asked: Asked, *, details: boo
 
     if details:
         raise UsageError("--details are about classes, and a language model has none", hint="leave it out")
-    results = asked.answers(runs, _judge_language_model)
+    results = asked.answers(runs, partial(_judge_language_model, asked))
     comparisons = report.compare(results)
     if as_json:
         terminal.answer_json(report.to_json(results, comparisons))
@@ -157,14 +188,18 @@ def _evaluate_language_models(runs: Sequence[Run], asked: Asked, *, details: boo
         _show(lambda width: report.all_tables(results, comparisons, width), report.legend(results))
 
 
-def _judge_language_model(run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None]) -> Result:
+def _judge_language_model(
+    asked: Asked, run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None]
+) -> Result:
     from lmtool.evaluation import evaluate, make_evaluators
     from lmtool.evaluation.report import Result
 
     evaluators = make_evaluators(config, terminal.registry())
-    evaluation = evaluate(load_model(run), text.ids, run.tokenizer, evaluators, config=config, progress=progress)
+    model = load_model(run, asked.samples_of(run))
+    evaluation = evaluate(model, text.ids, run.tokenizer, evaluators, config=config, progress=progress)
     names = _names(run)
-    return Result(str(run.path), names["model"], run.tokenizer, names["tokenizer"], text, evaluation)
+    posterior = _posterior(run, asked)
+    return Result(str(run.path), names["model"], run.tokenizer, names["tokenizer"], text, evaluation, posterior)
 
 
 # Classifiers ----------------------------------------------------------------------------------------------------------
@@ -199,12 +234,12 @@ def _evaluate_classifiers(
 ) -> None:
     from lmtool.evaluation import class_report
 
-    results = asked.answers(runs, partial(_judge_classifier, details=details))
+    results = asked.answers(runs, partial(_judge_classifier, asked, details=details))
     if baseline:
         config = _evaluation_config(runs[0], asked.overrides)
 
         def judge(run: Run, _own: EvaluationConfig, text: Text, progress: Callable[[float], None]) -> ClassResult:
-            return _judge_classifier(run, config, text, progress, details=False)
+            return _judge_classifier(asked, run, config, text, progress, details=False)
 
         (linear,) = asked.answers([baseline], judge, quiet=True)
         results.append(replace(linear, run="baseline"))
@@ -220,7 +255,7 @@ def _evaluate_classifiers(
 
 
 def _judge_classifier(
-    run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None], *, details: bool
+    asked: Asked, run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None], *, details: bool
 ) -> ClassResult:
     from lmtool.evaluation import DEFAULT_EVALUATORS, make_evaluators
     from lmtool.evaluation.class_report import ClassResult
@@ -229,9 +264,11 @@ def _judge_classifier(
     if details and not config.evaluators:
         config = config.model_copy(update={"evaluators": [*DEFAULT_EVALUATORS["classes"], "confusion"]})
     evaluators = make_evaluators(config, terminal.registry(), takes="classes")
-    evaluation = evaluate_classes(load_classifier(run), text.ids, evaluators, progress=progress)
+    model = load_classifier(run, asked.samples_of(run))
+    evaluation = evaluate_classes(model, text.ids, evaluators, progress=progress)
     names = _names(run)
-    return ClassResult(str(run.path), names["model"], run.tokenizer, names["tokenizer"], text, evaluation)
+    posterior = _posterior(run, asked)
+    return ClassResult(str(run.path), names["model"], run.tokenizer, names["tokenizer"], text, evaluation, posterior)
 
 
 def _show(tables: Callable[[int], Iterable[Table]], legend: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtool.cli import terminal
-from lmtool.cli.models import open_model
+from lmtool.cli.models import PosteriorOption, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +35,14 @@ def generate(
     num_samples: Annotated[int, typer.Option(help="Continuations of each prompt.")] = 1,
     only_new: Annotated[bool, typer.Option("--only-new", help="Leave the prompt out.")] = False,
     allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Let <unk> be drawn.")] = False,
+    posterior: PosteriorOption = "mean",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a prompt.")] = False,
 ) -> None:
     """Continue a prompt with a trained model, to the end of the line."""
     from lmtool.errors import UsageError
     from lmtool.generation import Sampling, encode_prompt
     from lmtool.generation import generate as continuations
+    from lmtool.posterior import parse
 
     sampling = Sampling(
         temperature=temperature,
@@ -53,7 +55,7 @@ def generate(
     for name, value, least in (("seed", seed, 0), ("num-samples", num_samples, 1)):
         if value < least:
             raise UsageError(f"{name} must be at least {least}, got {value}")
-    opened, model = open_model(run)
+    opened, model = open_model(run, parse(posterior, seed))
     tokenizer = opened.tokenizer
     for number, text in enumerate(_prompts(prompt)):
         _note_unknown(text, tokenizer.unk_id, encode_prompt(tokenizer, text))

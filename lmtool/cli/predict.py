@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lmtool.cli.models import open_classifier
+from lmtool.cli.models import PosteriorOption, PosteriorSeedOption, open_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lmtool.api import Classifier, Tokenizer
+    from lmtool.posterior import Samples
     from lmtool.prediction import Form, Lines, Verdict
     from lmtool.prediction_output import Layout
 
@@ -43,11 +44,17 @@ def predict(
     gradient: Annotated[
         bool, typer.Option("--gradient", help="With --explain: gradient times input instead; fast, of networks only.")
     ] = False,
+    posterior: PosteriorOption = "mean",
+    seed: PosteriorSeedOption = 0,
 ) -> None:
     """Predict the class of each document, in order: a line in, a line out, as soon as it is there.
 
     A document is a line of text. With --field, or if FILE ends in .jsonl, it is an object of JSON Lines, whose other
     fields are passed on. The answer is JSON Lines: label and probability, or labels, where there may be several.
+
+    With --posterior samples:K probabilities are the average over K samples of the weights, and there are two fields
+    more, in nats: entropy, of that average, and mutual_information, the part of it that is there because the weights
+    are not known for sure.
 
     \b
       echo "the game went to overtime" | lmtool predict RUN
@@ -58,7 +65,8 @@ def predict(
     _check_options(
         top_k, threshold, plain=plain, explain=explain, gradient=gradient, others=every or text or bool(prefix)
     )
-    opened, model = open_classifier(run)
+    samples = _samples(posterior, seed, gradient=gradient)
+    opened, model = open_classifier(run, samples)
     _check_model(run, model, threshold, gradient=gradient)
     from lmtool.prediction import Form
     from lmtool.prediction_output import Layout
@@ -85,6 +93,17 @@ def _check_options(
         raise UsageError("--gradient says how to explain", hint="give --explain, too")
     if plain and (explain or others):
         raise UsageError("--plain has columns for labels and probabilities alone", hint="leave it out for JSON")
+
+
+def _samples(posterior: str, seed: int, *, gradient: bool) -> Samples | None:
+    from lmtool.errors import UsageError
+    from lmtool.posterior import parse
+
+    samples = parse(posterior, seed)
+    if samples is not None and gradient:
+        what = "--gradient is of one set of weights, --posterior samples:K draws several"
+        raise UsageError(what, hint="--explain alone takes any classifier")
+    return samples
 
 
 def _check_model(run: Path, model: Classifier, threshold: float | None, *, gradient: bool) -> None:

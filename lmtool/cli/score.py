@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lmtool.cli import terminal
-from lmtool.cli.models import open_model
+from lmtool.cli.models import PosteriorOption, PosteriorSeedOption, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,8 @@ def score(
         str | None, typer.Option("--filter", metavar="CONDITION", help="Print the lines for which it holds.")
     ] = None,
     invert: Annotated[bool, typer.Option("--invert", help="With --filter: print the other lines.")] = False,
+    posterior: PosteriorOption = "mean",
+    seed: PosteriorSeedOption = 0,
 ) -> None:
     """Score text line by line, in order: a line in, a line out, as soon as it is there.
 
@@ -45,6 +47,9 @@ def score(
     A CONDITION compares nats, tokens, unknown, words, chars, bytes, token_perplexity, word_perplexity and bits_per_byte
     with numbers or each other: < <= > >= == !=, + - * /, and, or, not, parentheses.
 
+    With --posterior samples:K each next token has the average of the probabilities that K samples of the weights give,
+    and there is nats_sd, too, a column and a quantity: the standard deviation over the samples of a line's nats.
+
     \b
       lmtool score RUN corpus.txt --filter 'word_perplexity < 300 and words >= 3' > kept.txt
 
@@ -53,15 +58,19 @@ def score(
     _check_options(
         context, header=header, as_json=as_json, tokens=tokens, summary=summary, filter_=filter_, invert=invert
     )
-    condition = _condition(filter_) if filter_ is not None else None
-    opened, model = open_model(run)
+    from lmtool.posterior import parse
+
+    samples = parse(posterior, seed)
+    condition = _condition(filter_, spread=samples is not None) if filter_ is not None else None
+    opened, model = open_model(run, samples)
     scored, threads = _scorer(model, opened.tokenizer, context, run, tokens=tokens)
     if summary:
         _summarise(file, scored, threads, as_json=as_json, header=header)
     elif condition:
         _filter(file, scored, threads, condition, invert=invert, as_json=as_json, tokens=tokens)
     else:
-        _score(file, scored, threads, header=header, as_json=as_json, tokens=tokens)
+        names = _column_names(spread=samples is not None) if header else None
+        _score(file, scored, threads, header=names, as_json=as_json, tokens=tokens)
 
 
 def _check_options(
@@ -81,25 +90,32 @@ def _check_options(
         raise UsageError(f"--header names columns; with {'--json' if as_json else '--filter'} there are none")
 
 
-def _condition(text: str) -> Condition:
+def _condition(text: str, *, spread: bool) -> Condition:
     from lmtool.conditions import parse
-    from lmtool.scoring import QUANTITIES
+    from lmtool.scoring import QUANTITIES, SPREAD
 
-    return parse(text, QUANTITIES)
+    return parse(text, (*QUANTITIES, SPREAD) if spread else QUANTITIES)
+
+
+def _column_names(*, spread: bool) -> str:
+    from lmtool.score_output import COLUMNS
+    from lmtool.scoring import SPREAD
+
+    return "\t".join((*COLUMNS, SPREAD) if spread else COLUMNS)
 
 
 def _score(
-    file: str, scored: Callable[[str], Scores], threads: int, *, header: bool, as_json: bool, tokens: bool
+    file: str, scored: Callable[[str], Scores], threads: int, *, header: str | None, as_json: bool, tokens: bool
 ) -> None:
     from lmtool.filters import answers, incoming_text
-    from lmtool.score_output import COLUMNS, columns, objects
+    from lmtool.score_output import columns, objects
 
     def answer(text: str) -> str:
         scores = scored(text)
         return objects(scores, tokens=tokens) if as_json else columns(scores)
 
     if header:
-        _write("\t".join(COLUMNS) + "\n")
+        _write(header + "\n")
     for text in answers(incoming_text(file), answer, threads):
         _write(text)
 

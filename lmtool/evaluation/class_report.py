@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.evaluation.class_tables import comparison_table, detail_tables
-from lmtool.evaluation.report import SCHEMA, comparisons_to_json, described, metric_to_json
+from lmtool.evaluation.report import SCHEMA, comparisons_to_json, described, metric_to_json, posterior_row
 from lmtool.evaluation.significance import Comparison, differences
 from lmtool.evaluation.tables import Columns, figure_cell
 
@@ -38,6 +38,8 @@ class ClassResult:
     tokenizer_name: str
     text: Text
     evaluation: ClassEvaluation
+    posterior: str | None = None
+    """How it was used, `mean` or `samples:K`; None if the run has none."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -109,6 +111,7 @@ def tables(results: Sequence[ClassResult], width: int) -> list[Table]:
         figures.append((name, [figure_cell(*cell) for cell in cells]))
     facts = [
         ("model", [result.model for result in results]),
+        *posterior_row(results),
         ("tokenizer", [f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids" for result in results]),
         ("text", [result.text.name for result in results]),
         *((name, [f"{result.counts[name]:,}" for result in results]) for name in ("documents", "words")),

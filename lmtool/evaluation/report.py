@@ -39,6 +39,8 @@ class Result:
     tokenizer_name: str
     text: Text
     evaluation: Evaluation
+    posterior: str | None = None
+    """How it was used, `mean` or `samples:K`; None if the run has none."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -110,6 +112,7 @@ def described(result: Result | ClassResult) -> dict[str, Any]:
     return {
         "run": result.run,
         "model": result.model,
+        "posterior": result.posterior,
         "data": result.text.data,
         "split": result.text.split,
         "sources": list(result.text.sources),
@@ -191,11 +194,19 @@ def legend(results: Sequence[Result]) -> list[str]:
 def _facts(results: Sequence[Result]) -> list[Row]:
     return [
         ("model", [result.model for result in results]),
+        *posterior_row(results),
         ("tokenizer", [f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids" for result in results]),
         ("text", [result.text.name for result in results]),
         ("state", [_state(result.evaluation) for result in results]),
         *((name, [f"{result.counts[name]:,}" for result in results]) for name in ("tokens", "words", "bytes")),
     ]
+
+
+def posterior_row(results: Sequence[Result | ClassResult]) -> list[Row]:
+    """How posteriors were used, if any run has one."""
+    if not any(result.posterior for result in results):
+        return []
+    return [("posterior", [result.posterior or "-" for result in results])]
 
 
 def _state(evaluation: Evaluation) -> str:

@@ -31,6 +31,7 @@ def lines(rows):
         tokens=np.array(tokens, np.int64),
         token_perplexity=np.array(perplexity, float),
         unknown=np.array(unknown, np.int64),
+        sampled=None,
     )
 
 
