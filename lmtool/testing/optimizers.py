@@ -175,6 +175,71 @@ def _same_bits(one: Any, other: Any, message: str) -> None:
         assert np.array_equal(mine, theirs), message
 
 
+# Optimizers that sample weights; the others have these properties by having no samples --------------------------------
+
+SAMPLES = 4000
+
+
+def check_samples(subject: Subject) -> None:
+    """Sampled weights have the parameters as their mean, and the posterior's standard deviation."""
+    optimizer = _optimizer(subject)
+    if not is_variational(optimizer):
+        return
+    params, state = _run(optimizer, 3)
+    keys = jax.random.split(jax.random.key(7), SAMPLES)
+    drawn = jax.jit(jax.vmap(lambda key: optimizer.sample_params(params, state, key=key)))(keys)
+    deviations = optimizer.posterior(params, state)
+
+    for name, deviation in deviations.items():
+        moved = np.asarray(drawn[name], np.float64) - np.asarray(params[name], np.float64)
+        deviation, rounding = np.asarray(deviation), 1e-6 * np.abs(params[name])
+        assert np.all((deviation >= 0) & np.isfinite(deviation)), f"{name} has the deviation {deviation}"
+        bound = 5 * deviation / np.sqrt(SAMPLES) + rounding
+        assert np.all(np.abs(moved.mean(0)) <= bound), f"samples of {name} are {moved.mean(0)} beside it on average"
+        bound = 5 * deviation / np.sqrt(2 * SAMPLES) + rounding
+        found = moved.std(0)
+        assert np.all(np.abs(found - deviation) <= bound), (
+            f"{name} is sampled with {found}, `posterior` says {deviation}"
+        )
+
+
+def check_samples_by_key(subject: Subject) -> None:
+    """The same key gives the same sample, another key another one, and no two weights are moved alike."""
+    optimizer = _optimizer(subject)
+    if not is_variational(optimizer):
+        return
+    params, state = _params(), optimizer.init(_params())
+    sample = jax.jit(lambda key: optimizer.sample_params(params, state, key=key))
+    one, again, other = (sample(jax.random.key(number)) for number in (0, 0, 1))
+
+    _same_bits(one, again, "the same key gives two samples")
+    spread = [np.ravel(leaf) for leaf in jax.tree.leaves(optimizer.posterior(params, state))]
+    known = [np.ravel(leaf) for leaf in jax.tree.leaves(params)]
+    moved = [
+        np.concatenate([(np.ravel(leaf) - mean) for leaf, mean in zip(jax.tree.leaves(tree), known, strict=True)])
+        for tree in (one, other)
+    ]
+    is_spread = np.concatenate(spread) > 0
+    assert np.all((moved[0] != moved[1])[is_spread]), "two keys move a weight alike"
+    assert len(np.unique(moved[0][is_spread])) > 0.9 * is_spread.sum(), "weights are moved alike"
+
+
+def check_curvature(subject: Subject) -> None:
+    """What `curvature` says, like the posterior, has the parameters' structure and shapes, and is finite."""
+    optimizer = _optimizer(subject)
+    if not is_variational(optimizer):
+        return
+    params, state = _params(), optimizer.init(_params())
+    weights = optimizer.sample_params(params, state, key=jax.random.key(0))
+    curvature = optimizer.curvature(jax.grad(_loss)(weights), params, weights, state)
+
+    wanted = jax.tree.map(jnp.shape, params)
+    for name, tree in (("curvature", curvature), ("posterior", optimizer.posterior(params, state))):
+        found = jax.tree.map(jnp.shape, tree)
+        assert found == wanted, f"`{name}` has the form {found}, the parameters {wanted}"
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree)), f"`{name}` gives {tree}"
+
+
 CHECKS = (
     check_constant_state,
     check_updates_like_params,
@@ -184,4 +249,7 @@ CHECKS = (
     check_deterministic,
     check_traced_once,
     check_checkpoint,
+    check_samples,
+    check_samples_by_key,
+    check_curvature,
 )
