@@ -21,6 +21,7 @@ COMMANDS = {
     "tokenize": ("lmtool.cli.tokenize:app", "Turn text into a dataset of token ids, or filter stdin to stdout."),
     "train": ("lmtool.cli.train:app", "Train a model; run it again to go on or to confirm that it is done."),
     "repeat": ("lmtool.cli.repeat:app", "Train with several seeds, or on several folds, and report means."),
+    "tune": ("lmtool.cli.tune:app", "Search for settings that validate best."),
     "eval": ("lmtool.cli.eval:app", "Evaluate one or more runs side by side on the same text."),
     "score": ("lmtool.cli.score:app", "Score text line by line: nats, tokens, perplexity."),
     "predict": ("lmtool.cli.predict:app", "Give documents their classes: a line in, a line out."),
