@@ -109,13 +109,15 @@ def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any
     """None, and a warning, for one that is broken or that two distributions give."""
     try:
         found = registry.find(kind, name)
-        schema = found.config_class().model_json_schema()
+        # A family's members, and so their settings, are not to be imported for this.
+        schema = {"type": "object"} if found.is_family else found.config_class().model_json_schema()
     except PluginError as error:
         logger.warning("not in the schema: %s", error.message)
         return None
     schema["title"] = f"{kind} {name}"
     schema["description"] = found.component.summary
-    schema["properties"] = {"name": {"const": name}, **schema.get("properties", {})}
+    meant = {"type": "string", "pattern": f"^{name}:"} if found.is_family else {"const": name}
+    schema["properties"] = {"name": meant, **schema.get("properties", {})}
     if kind == "model" and "backbone" in found.component.capabilities:
         schema["properties"][pretrained.KEY] = _INIT_FROM
     if name != DEFAULT_NAMES.get(kind):

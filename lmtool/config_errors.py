@@ -39,7 +39,8 @@ def explain(error: Any, schema: type[Config], raw: Raw, section: str) -> ConfigE
         has = ", ".join(known) or "no settings"
         return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{section}] has {has}")
     if error["type"] == "missing":
-        return ConfigError(f"{raw.where(section)}{path} is missing")
+        about = schema.model_fields.get(location[0])
+        return ConfigError(f"{raw.where(section)}{path} is missing", hint=about.description if about else None)
     context = error.get("ctx", {})
     template = _BOUNDS.get(error["type"])
     reason = template.format(**context) if template else error["msg"][:1].lower() + error["msg"][1:]

@@ -23,7 +23,7 @@ def prepare_jax() -> None:
     Raises:
         UsageError: if JAX cannot use the devices that `JAX_PLATFORMS` asks for.
     """
-    config = _silent_config()
+    config = silent_config()
     import jax
 
     try:
@@ -42,7 +42,7 @@ def join_processes(options: DeviceOptions) -> tuple[int, int]:
     Raises:
         UsageError: if there is no cluster that JAX knows, process 0 does not answer, or JAX cannot be started.
     """
-    config = _silent_config()
+    config = silent_config()
     import jax
 
     if options.devices is not None:
@@ -62,14 +62,15 @@ def join_processes(options: DeviceOptions) -> tuple[int, int]:
 
 def make_cpu_devices(number: int) -> None:
     """Let the CPU, where it is what JAX computes on, be so many devices; before JAX is used in any other way."""
-    config = _silent_config()
+    config = silent_config()
     is_forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if config.jax_num_cpu_devices == -1 and not is_forced:
         with contextlib.suppress(RuntimeError):  # too late: what is there stays
             config.update("jax_num_cpu_devices", number)
 
 
-def _silent_config() -> Any:
+def silent_config() -> Any:
+    """JAX's settings. JAX is imported, with its loggers quiet, and nothing of it started."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # notes and warnings of XLA's C++ side
     for name in ("absl", "jax", "orbax"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from lmtool import plugins
 from lmtool.errors import Interrupted, PluginError, did_you_mean
 
 if TYPE_CHECKING:
-    from lmtool.api import CommandSpec, Component
+    from lmtool.api import CommandSpec, Component, Family
     from lmtool.config import Config
     from lmtool.plugins.probe import EntryPoint, Report
 
@@ -24,25 +24,51 @@ class Found:
     kind: str
     component: Component
     plugin: EntryPoint
+    member: str | None = None
+    """Of a family: the one that is meant."""
+
+    @property
+    def name(self) -> str:
+        """The component's name; of a member of a family, `family:member`."""
+        return self.component.name if self.member is None else f"{self.component.name}:{self.member}"
+
+    @property
+    def is_family(self) -> bool:
+        """Whether it stands for many, and does not say which."""
+        return "family" in self.component.capabilities and self.member is None
 
     def load(self) -> Any:
         """The target, imported now. Raises PluginError if that fails."""
         return self._import(self.component.target)
 
     def config_class(self) -> type[Config]:
-        """The schema of its settings; one without any if it names none. Raises PluginError if it is no `Config`."""
+        """The schema of its settings; one without any if it names none.
+
+        Raises:
+            PluginError: if it is no `Config`, or a family has no such member.
+        """
         base: type[Config] = self._import("lmtool.config:Config")
-        schema = self._import(self.component.config) if self.component.config else base
+        if self.is_family:
+            what = f"say which {self.kind} of '{self.name}' is meant: `{self.name}:NAME`"
+            raise PluginError(what, hint=f"`lmtool plugins show {self.name}` lists them")
+        if self.member is not None:
+            schema = self._family().config_class(self.member)
+        else:
+            schema = self._import(self.component.config) if self.component.config else base
         if not (isinstance(schema, type) and issubclass(schema, base)):
             what = f"its settings, {self.component.config}, are no lmtool.config.Config"
             raise PluginError(f"{self._shown} cannot be used: {what}")
         return schema
 
+    def members(self) -> list[str]:
+        """Of a family: the names that it stands for."""
+        return list(self._family().members())
+
     def record(self) -> dict[str, Any]:
         """What a run remembers of a component that it used."""
         return {
             "kind": self.kind,
-            "name": self.component.name,
+            "name": self.name,
             "version": self.component.version,
             "distribution": self.plugin.distribution,
             "distribution_version": self.plugin.version,
@@ -50,7 +76,13 @@ class Found:
 
     @property
     def _shown(self) -> str:
-        return f"{self.kind} '{self.component.name}' of {self.plugin.distribution}"
+        return f"{self.kind} '{self.name}' of {self.plugin.distribution}"
+
+    def _family(self) -> Family:
+        if self.component.config is None:
+            raise PluginError(f"{self._shown} cannot be used: a family must name its members by `config`")
+        family: Family = self._import(self.component.config)
+        return family
 
     def _import(self, target: str) -> Any:
         import importlib
@@ -94,17 +126,15 @@ class Registry:
         return reports
 
     def find(self, kind: str, name: str) -> Found:
-        """The component of a kind with this name, or the one that `distribution:name` says.
+        """The component of a kind with this name.
+
+        `distribution:name` says which one where several give it, and `name:member` one of a family; a built-in family
+        comes before a distribution of the same name.
 
         Raises:
             PluginError: if there is none, or two distributions give it.
         """
-        distribution, colon, plain = name.rpartition(":")
-        if not colon and (own := _matches(self._built_in, kind, name)):
-            return own[0]
-        found = _matches(self._all, kind, plain)
-        if colon:
-            found = [one for one in found if one.plugin.distribution == distribution]
+        found = self._candidates(kind, name)
         if len(found) > 1:
             raise PluginError(plugins.clash_message(kind, name, [one.plugin.distribution for one in found]))
         if not found:
@@ -112,10 +142,19 @@ class Registry:
         return found[0]
 
     def has(self, kind: str, name: str) -> bool:
-        """Whether any plugin gives a component of a kind with this name, or the one that `distribution:name` says."""
-        distribution, colon, plain = name.rpartition(":")
-        found = _matches(self._all, kind, plain)
-        return any(not colon or one.plugin.distribution == distribution for one in found)
+        """Whether any plugin gives a component of a kind with this name; see `find`."""
+        return bool(self._candidates(kind, name))
+
+    def _candidates(self, kind: str, name: str) -> list[Found]:
+        if own := _matches(self._built_in, kind, name):
+            return own
+        head, colon, member = name.rpartition(":")
+        if not colon:
+            return _matches(self._all, kind, name)
+        families = [one for one in self._candidates(kind, head) if one.is_family]
+        if families:
+            return [replace(one, member=member) for one in families]
+        return [one for one in _matches(self._all, kind, member) if one.plugin.distribution == head]
 
     def names(self, kind: str) -> list[str]:
         """The names of a kind, sorted."""

@@ -9,9 +9,13 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Before anything imports JAX: a silent broadcast or a silent float64 is a bug.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
@@ -75,8 +79,18 @@ class PluginSite:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, distribution: str, code: str, *, version: str = "1.0", entry_point: str = "main") -> None:
-        """Install a distribution whose one module holds `code`."""
+    def add(
+        self,
+        distribution: str,
+        code: str,
+        *,
+        version: str = "1.0",
+        entry_point: str = "main",
+        modules: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Install a distribution whose module of hooks holds `code`, with `modules`, names to texts, beside it."""
+        for name, text in modules.items():
+            (self.folder / f"{name}.py").write_text(text)
         module = distribution.replace("-", "_")
         (self.folder / f"{module}.py").write_text(PREAMBLE + textwrap.dedent(code))
         info = self.folder / f"{module}-{version}.dist-info"

@@ -11,7 +11,7 @@ plugin of a kind must do is checked by `lmtool.testing`.
 from __future__ import annotations
 
 from lmtool.api.classes import Augmentation, Classifier, ClassPredictions, Document, FittedClassifier
-from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component
+from lmtool.api.descriptors import API_VERSION, KINDS, CommandSpec, Component, Family
 from lmtool.api.evaluation import Evaluator, Metric, TokenPredictions, Tracker
 from lmtool.api.learning import Optimizer, OptimizerFactory, StepFactory, Task, VariationalOptimizer
 from lmtool.api.models import (
@@ -39,6 +39,7 @@ __all__ = [
     "Document",
     "Evaluator",
     "ExportableModel",
+    "Family",
     "FittedClassifier",
     "FittedModel",
     "HiddenStateModel",

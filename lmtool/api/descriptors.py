@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 API_VERSION = 1
 """The version of the protocols of this package; a component made for another is not loaded."""
@@ -30,12 +34,16 @@ class Component:
     summary: str
     """One line for `lmtool plugins list`."""
     config: str | None = None
-    """`"package.module:Class"`, a subclass of `lmtool.config.Config` in a module that imports nothing heavy."""
+    """`"package.module:Class"`, a subclass of `lmtool.config.Config` in a module that imports nothing heavy.
+
+    With the capability `family` it names a `Family` instead.
+    """
     capabilities: frozenset[str] = frozenset()
     """What the target can do.
 
     Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`; `classifier` if what is fitted is a `Classifier`.
     Tasks: `classes` if their models are classifiers, language models otherwise. Readers: the suffixes that they read.
+    Any kind: `family` if it stands for many, of which `name:member` says one.
     """
     api: int = API_VERSION
     """The version of the kind's protocol that the target follows."""
@@ -49,6 +57,22 @@ class Component:
             raise ValueError(f"{self.name}: `capabilities` (={set(self.capabilities)!r}) must be strings")
         if not isinstance(self.version, int):
             raise ValueError(f"{self.name}: `version` (={self.version!r}) must be a whole number")
+
+
+class Family(Protocol):
+    """Many components under one name and with one target, which knows the member by the class of its settings."""
+
+    def members(self) -> Sequence[str]:
+        """Their names, in the order in which they are listed."""
+        ...
+
+    def config_class(self, member: str) -> Any:
+        """The subclass of `lmtool.config.Config` that has a member's settings, the same at each call.
+
+        Raises:
+            PluginError: if there is no such member, with the one that may be meant.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

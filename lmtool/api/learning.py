@@ -61,8 +61,8 @@ class Optimizer(Protocol):
     leaf by leaf, as layer-wise rates do, for an optimizer that must know how the weights really move.
 
     It may also have `observe(state, value) -> state`, called after each validation with its loss in nats per token, and
-    `schedule(steps)`, the learning rate after so many steps, for the log; where validations lower it, `rate_factor(state)`
-    tells by what it is then multiplied.
+    `schedule(steps)`, the learning rate after so many steps, for the log; where validations lower it,
+    `rate_factor(state)` tells by what it is then multiplied.
     """
 
     def init(self, params: Any) -> Any: ...

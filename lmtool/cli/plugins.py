@@ -118,10 +118,10 @@ def _check_kind(kind: str) -> None:
 def _describe(found: Found) -> dict[str, Any]:
     import inspect
 
-    schema = found.config_class().model_json_schema()
+    schema = {} if found.is_family else found.config_class().model_json_schema()
     return {
         "kind": found.kind,
-        "name": found.component.name,
+        "name": found.name,
         "summary": found.component.summary,
         "distribution": found.plugin.distribution,
         "version": found.plugin.version,
@@ -132,6 +132,7 @@ def _describe(found: Found) -> dict[str, Any]:
         "doc": inspect.cleandoc(schema.pop("description", "")),
         "settings": schema.get("properties", {}),
         "required": schema.get("required", []),
+        **({"members": found.members()} if found.is_family else {}),
     }
 
 
@@ -143,6 +144,11 @@ def _print(found: Found) -> None:
         terminal.answer(f"can: {', '.join(about['capabilities'])}")
     if about["doc"]:
         terminal.answer(f"\n{about['doc']}")
+    if found.is_family:
+        terminal.answer(f"\none of them is said by `{found.name}:NAME`:")
+        for member in about["members"]:
+            terminal.answer(f"  {member}")
+        return
     fields = found.config_class().model_fields
     terminal.answer("\nsettings:" if fields else "\nno settings")
     for name, info in fields.items():

@@ -66,6 +66,13 @@ def lmtool_register_optimizers() -> Iterable[Component]:
         config="lmtool_descent.config:ScheduleFreeConfig",
         summary="AdamW or sgd whose averaged weights take the place of a schedule",
     )
+    yield Component(
+        name="optax",
+        target="lmtool_descent.of_optax:transformation",
+        config="lmtool_descent.of_optax:OPTAX",
+        summary="any transformation of optax: `optax:novograd`, its arguments as settings",
+        capabilities=frozenset({"family"}),
+    )
 
 
 @hookimpl

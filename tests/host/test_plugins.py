@@ -347,3 +347,66 @@ def test_check_knows_no_more_than_it_may(lmtool, plugin_site):
 
     assert done.code == 3
     assert done.stderr.startswith("error: no model named 'good'")
+
+
+FAMILY = """
+    @hookimpl
+    def lmtool_register_optimizers():
+        for name in ("optax", "shelf"):
+            yield Component(
+                name=name, target="shelf:make", config="shelf:SHELF", summary="many", capabilities={"family"}
+            )
+"""
+SHELF = """
+from pydantic import Field
+
+from lmtool.config import Config
+from lmtool.errors import PluginError
+
+
+class Book(Config):
+    \"\"\"One of them.\"\"\"
+
+    pages: int = Field(7, description="how many")
+
+
+class Shelf:
+    def members(self):
+        return ["book"]
+
+    def config_class(self, member):
+        if member != "book":
+            raise PluginError(f"no {member} on the shelf")
+        return Book
+
+
+SHELF = Shelf()
+"""
+
+
+def test_a_family_of_a_third_party_stands_for_many(lmtool, plugin_site):
+    plugin_site.add("lmtool-shelf", FAMILY, modules={"shelf": SHELF})
+
+    listed, shown = lmtool("plugins", "show", "shelf"), lmtool("plugins", "show", "lmtool-shelf:shelf:book")
+    wrong, bare = lmtool("plugins", "show", "shelf:pen"), lmtool("plugins", "check", "optimizer", "shelf")
+
+    assert listed.stdout.endswith("one of them is said by `shelf:NAME`:\n  book\n")
+    assert "optimizer shelf:book: many" in shown.stdout
+    assert "pages: whole number, default 7" in shown.stdout
+    assert "no pen on the shelf" in wrong.stderr
+    assert "say which optimizer of 'shelf' is meant: `shelf:NAME`" in bare.stderr
+
+
+def test_a_built_in_family_comes_before_one_of_a_third_party(lmtool, plugin_site):
+    plugin_site.add("lmtool-shelf", FAMILY, modules={"shelf": SHELF})
+
+    own, theirs = (lmtool("plugins", "show", name, "--json") for name in ("optax:adam", "lmtool-shelf:optax:book"))
+
+    assert own.json["components"][0]["distribution"] == "lmtool"
+    assert theirs.json["components"][0]["distribution"] == "lmtool-shelf"
+
+
+def test_listing_plugins_imports_no_family(lmtool):
+    done = lmtool("plugins", "list", "--json")
+
+    assert "optax" in {row["name"] for row in done.json["plugins"]}
