@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from lmtool.cli.main import run
 from lmtool.cli.tune import seconds_of
 from lmtool.errors import UsageError
 from lmtool.testing.corpus import labelled_documents
@@ -77,11 +78,13 @@ SEARCH = ("tune", "linear.toml", "-o", "out", "--trials", "1", "--search", "mode
         ((*SEARCH, "--space", "none.toml"), 2, "no config file none.toml"),
     ],
 )
-def test_what_cannot_be_searched_is_said_and_nothing_is_begun(classes, arguments, code, said):
-    done = classes(*arguments)
+def test_what_cannot_be_searched_is_said_and_nothing_is_begun(classes, monkeypatch, capsys, arguments, code, said):
+    monkeypatch.chdir(classes.cwd)
+    with pytest.raises(SystemExit) as end:
+        run(arguments)
 
-    assert done.code == code, done.stderr
-    assert said in done.stderr
+    assert end.value.code == code
+    assert said in capsys.readouterr().err
     assert not (classes.cwd / "out").exists()
 
 

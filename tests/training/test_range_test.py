@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lmtool.cli.chart import curve
 from lmtool.cli.find_lr import to_json
+from lmtool.cli.main import run
 from lmtool.errors import ConfigError, DivergedError, UsageError
 from lmtool.training.layerwise import Layerwise
 from lmtool.training.range_test import Growth, judged, range_test
@@ -179,20 +180,21 @@ def test_the_curve_can_be_had_as_json():
         (("--model", "ngram"), "takes no steps"),
     ],
 )
-def test_what_makes_no_sense_is_said(options, lmtool, more, said):
-    settings = [word for word in options if word not in ("--set", "model.hidden_size=8", "training.batch_size=4")]
+def test_what_makes_no_sense_is_said(trainer, capsys, more, said):
+    with pytest.raises(SystemExit) as end:
+        run(["train", "--model", "lstm", "--data", str(trainer.dataset.path), "--find-lr", *more])
 
-    done = lmtool(*settings, *more)
-
-    assert done.code == 2, done.stderr
-    assert said in done.stderr
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
 
 
-def test_options_of_the_range_test_alone_are_refused(options, lmtool):
-    done = lmtool(*options[:-1], "--plot", "rates.png")
+@pytest.mark.parametrize("option", [("--plot", "rates.png"), ("--lr-range", "1e-3..1")])
+def test_options_of_the_range_test_alone_are_refused(capsys, option):
+    with pytest.raises(SystemExit) as end:
+        run(["train", "--model", "lstm", *option])
 
-    assert done.code == 2
-    assert "--plot belongs to --find-lr" in done.stderr
+    assert end.value.code == 2
+    assert f"{option[0]} belongs to --find-lr" in capsys.readouterr().err
 
 
 def test_without_matplotlib_the_command_says_how_to_install_it(options, lmtool):
