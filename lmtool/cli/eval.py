@@ -57,6 +57,13 @@ def evaluate(
     ] = None,
     posterior: PosteriorOption = "mean",
     seed: PosteriorSeedOption = 0,
+    reliability: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of classifiers: draw how often they are right by how sure they are; .png, .svg or .pdf.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Evaluate one or more runs side by side on the same text.
@@ -75,12 +82,18 @@ def evaluate(
     opened = [Run.open(path, terminal.registry()) for path in runs]
     asked = Asked(on, data, overrides or [], parse(posterior, seed))
     asked.check_posteriors(opened)
+    if reliability:
+        from lmtool.plots import check_can_plot
+
+        check_can_plot(reliability)
     if _kind(opened) == "classes":
         wanted = not as_json if baseline is None else baseline
         linear = _baseline(opened, insist=baseline is True) if wanted else None
-        _evaluate_classifiers(opened, asked, details=details or len(runs) == 1, as_json=as_json, baseline=linear)
-    elif baseline:
-        raise UsageError("--baseline is about classes, and a language model has none", hint="leave it out")
+        shown = Shown(details=details or len(runs) == 1, as_json=as_json, reliability=reliability)
+        _evaluate_classifiers(opened, asked, shown, baseline=linear)
+    elif baseline or reliability:
+        option = "--baseline" if baseline else "--reliability"
+        raise UsageError(f"{option} is about classes, and a language model has none", hint="leave it out")
     else:
         _evaluate_language_models(opened, asked, details=details, as_json=as_json)
 
@@ -229,17 +242,40 @@ def _baseline(runs: Sequence[Run], *, insist: bool) -> Run | None:
     return found
 
 
-def _evaluate_classifiers(
-    runs: Sequence[Run], asked: Asked, *, details: bool, as_json: bool, baseline: Run | None
-) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What is said of classifiers, and how: the options of that name."""
+
+    details: bool
+    as_json: bool
+    reliability: Path | None
+
+    def evaluators(self, config: EvaluationConfig, *, details: bool) -> EvaluationConfig:
+        """With what tables and pictures need besides."""
+        from lmtool.evaluation import DEFAULT_EVALUATORS
+
+        evaluators = list(config.evaluators or DEFAULT_EVALUATORS["classes"])
+        names = [one if isinstance(one, str) else one.get("name") for one in evaluators]
+        if details and not config.evaluators:
+            evaluators.append("confusion")
+        if self.reliability and CALIBRATION not in names:
+            evaluators.append(CALIBRATION)
+        return config.model_copy(update={"evaluators": evaluators})
+
+
+CALIBRATION = "calibration"
+"""The evaluator whose details a reliability diagram is drawn from."""
+
+
+def _evaluate_classifiers(runs: Sequence[Run], asked: Asked, shown: Shown, *, baseline: Run | None) -> None:
     from lmtool.evaluation import class_report
 
-    results = asked.answers(runs, partial(_judge_classifier, asked, details=details))
+    results = asked.answers(runs, partial(_judge_classifier, asked, shown, details=shown.details))
     if baseline:
         config = _evaluation_config(runs[0], asked.overrides)
 
         def judge(run: Run, _own: EvaluationConfig, text: Text, progress: Callable[[float], None]) -> ClassResult:
-            return _judge_classifier(asked, run, config, text, progress, details=False)
+            return _judge_classifier(asked, shown, run, config, text, progress, details=False)
 
         (linear,) = asked.answers([baseline], judge, quiet=True)
         results.append(replace(linear, run="baseline"))
@@ -247,22 +283,47 @@ def _evaluate_classifiers(
     for result in results[1:]:
         if not result.has_documents_of(results[0]):
             terminal.say(f"{result.run} was evaluated on other documents than {results[0].run}: no comparison")
-    if as_json:
+    if shown.reliability:
+        _draw_reliability(shown.reliability, results)
+    if shown.as_json:
         terminal.answer_json(class_report.to_json(results, comparisons))
     else:
-        shown = partial(class_report.all_tables, results, comparisons, details=details)
-        _show(lambda width: shown(width=width), class_report.legend(results))
+        tables = partial(class_report.all_tables, results, comparisons, details=shown.details)
+        _show(lambda width: tables(width=width), class_report.legend(results))
+
+
+def _draw_reliability(path: Path, results: Sequence[ClassResult]) -> None:
+    from lmtool.plots import Reliability, draw_reliability
+
+    def name(result: ClassResult) -> str:
+        drawn = result.posterior not in (None, "mean")
+        return f"{result.run} {result.posterior}" if drawn else result.run
+
+    draw_reliability(
+        path,
+        [
+            Reliability(name(one), one.evaluation.details["reliability"], one.evaluation.metrics["ece"].value)
+            for one in results
+        ],
+    )
+    terminal.say(f"drew {path}")
 
 
 def _judge_classifier(
-    asked: Asked, run: Run, config: EvaluationConfig, text: Text, progress: Callable[[float], None], *, details: bool
+    asked: Asked,
+    shown: Shown,
+    run: Run,
+    config: EvaluationConfig,
+    text: Text,
+    progress: Callable[[float], None],
+    *,
+    details: bool,
 ) -> ClassResult:
-    from lmtool.evaluation import DEFAULT_EVALUATORS, make_evaluators
+    from lmtool.evaluation import make_evaluators
     from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.classes import evaluate_classes
 
-    if details and not config.evaluators:
-        config = config.model_copy(update={"evaluators": [*DEFAULT_EVALUATORS["classes"], "confusion"]})
+    config = shown.evaluators(config, details=details)
     evaluators = make_evaluators(config, terminal.registry(), takes="classes")
     model = load_classifier(run, asked.samples_of(run))
     evaluation = evaluate_classes(model, text.ids, evaluators, progress=progress)

@@ -74,10 +74,11 @@ def _confusions(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table
 
 
 def _reliability(rows: Sequence[dict[str, Any]]) -> Table:
-    made = _table("confidence", "mean", "right", "predictions")
+    made = _table("confidence", "mean", "right", "± stderr", "predictions")
     for row in rows:
         bounds = f"{row['from']:.3f} to {row['to']:.3f}"
-        made.add_row(bounds, f"{row['confidence']:.4f}", f"{row['accuracy']:.4f}", f"{row['n']:,}")
+        stderr = "" if row.get("stderr") is None else f"{row['stderr']:.4f}"
+        made.add_row(bounds, f"{row['confidence']:.4f}", f"{row['accuracy']:.4f}", stderr, f"{row['n']:,}")
     return made
 
 

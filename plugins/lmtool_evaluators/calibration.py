@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -76,10 +77,10 @@ class Calibration:
 
     def details(self, state: State) -> dict[str, Any]:
         """`reliability`: for each bin of equal width that is not empty, its bounds, how many predictions it has, their
-        mean confidence, and the share that is right."""
+        mean confidence, and the share that is right, with its standard error over documents (None for one document)."""
         return {"reliability": list(self._table(_joined(state))) if state.brier.n else []}
 
-    def _table(self, judged: Judged) -> Iterator[dict[str, float]]:
+    def _table(self, judged: Judged) -> Iterator[dict[str, float | None]]:
         bins = self._of_equal_width(judged)
         for number in np.unique(bins).tolist():
             inside = bins == number
@@ -89,6 +90,7 @@ class Calibration:
                 "n": int(inside.sum()),
                 "confidence": float(judged.confidence[inside].mean()),
                 "accuracy": float(judged.right[inside].mean()),
+                "stderr": _stderr_of_share(judged.right, inside),
             }
 
     def _of_equal_width(self, judged: Judged) -> np.ndarray:
@@ -102,6 +104,21 @@ class Calibration:
 
 def _joined(state: State) -> Judged:
     return Judged(*(np.concatenate(arrays) for arrays in zip(*state.judged, strict=True)))
+
+
+def _stderr_of_share(right: np.ndarray, inside: np.ndarray) -> float | None:
+    """Of the share of the predictions in a bin that are right; those of one document are not independent.
+
+    Args:
+        right: bool [D, K].
+        inside: bool [D, K], those in the bin.
+    """
+    documents = int(inside.any(axis=1).sum())
+    if documents < 2:
+        return None
+    residuals = np.where(inside, right - right[inside].mean(), 0.0).sum(axis=1)
+    spread = float(np.square(residuals).sum()) * documents / (documents - 1)
+    return math.sqrt(spread) / int(inside.sum())
 
 
 def _error(judged: Judged, bins: np.ndarray) -> Metric:

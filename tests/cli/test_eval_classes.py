@@ -78,7 +78,24 @@ def test_other_evaluators_may_be_asked_for(lmtool, labelled):
 
     assert {"roc_auc_macro", "average_precision_weighted", "ece", "brier", "top_2_accuracy"} <= set(result["metrics"])
     assert "accuracy" not in result["metrics"]
-    assert set(result["details"]["reliability"][0]) == {"from", "to", "n", "confidence", "accuracy"}
+    assert set(result["details"]["reliability"][0]) == {"from", "to", "n", "confidence", "accuracy", "stderr"}
+
+
+def test_reliability_is_drawn_of_runs_side_by_side(lmtool, labelled):
+    runs = labelled / "linear", labelled / "bayes"
+
+    done = lmtool("eval", *runs, "--reliability", "drawn.svg", "--json")
+    again = lmtool("eval", *runs, "--reliability", "again.svg")
+
+    one, other = results(done)
+    assert "drew drawn.svg" in done.stderr
+    assert {"accuracy", "ece", "brier"} <= set(one["metrics"])
+    drawn = (lmtool.cwd / "drawn.svg").read_text()
+    for result in (one, other):  # Matplotlib notes each text as a comment
+        assert f"ECE {result['metrics']['ece']['value']:.4f}" in drawn
+        assert f"{result['run'][-30:]} -->" in drawn
+    assert again.code == 0
+    assert (lmtool.cwd / "again.svg").read_text() == drawn
 
 
 def test_documents_may_have_any_number_of_labels(lmtool, labelled):
@@ -98,6 +115,8 @@ def test_documents_may_have_any_number_of_labels(lmtool, labelled):
         (["--set", 'evaluation.evaluators=["log-loss", "log-loss"]'], 2, "two of them give 'log_loss'"),
         (["--set", 'evaluation.evaluators=[{name="top-k", k=[0]}]'], 2, "must be at least 1"),
         (["--on", "unlabelled.jsonl"], 1, "no label"),
+        (["--reliability", "drawn.gif"], 2, "its name must end in one of .png, .svg, .pdf"),
+        (["--reliability", "nowhere/drawn.png"], 1, "nowhere"),
         (["--on", "strange.jsonl"], 1, "has the label 'fire'"),
     ],
 )
@@ -115,8 +134,11 @@ def test_mistakes_are_one_line(lmtool, labelled, options, code, message):
 def test_classifiers_and_language_models_do_not_stand_side_by_side(lmtool, labelled, tiny):
     done = lmtool("eval", tiny / "words", labelled / "linear")
     details = lmtool("eval", tiny / "words", "--details")
+    drawn = lmtool("eval", tiny / "words", "--reliability", "words.png")
 
     assert done.code == 2
     assert "is a classifier and" in done.stderr
     assert details.code == 2
     assert "--details are about classes" in details.stderr
+    assert drawn.code == 2
+    assert "--reliability is about classes" in drawn.stderr

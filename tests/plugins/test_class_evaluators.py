@@ -364,7 +364,8 @@ def test_bins_of_equal_width_weigh_what_they_hold():
     evaluator = Calibration(CalibrationConfig(bins=10))
     assert evaluate(evaluator, predictions)["ece"].value == pytest.approx(0.1)
     low, high = details(evaluator, predictions)["reliability"]
-    assert (low["n"], low["accuracy"]) == (2, 0.5)
+    # of two documents, a half away from the mean each: √(2 · ½² · 2/1) / 2
+    assert (low["n"], low["accuracy"], low["stderr"]) == (2, 0.5, pytest.approx(0.5))
     assert (high["from"], high["to"], high["confidence"]) == (0.9, 1.0, pytest.approx(0.9))
 
 
@@ -378,6 +379,19 @@ def test_bins_of_equal_size_part_documents_evenly():
 
     assert found["ece"].value == pytest.approx(abs(0.5 - probs.mean()))
     assert found["adaptive_ece"].value == pytest.approx((0.025 + 0.955) / 2)
+
+
+def test_the_share_that_is_right_has_the_standard_error_of_documents_and_a_single_one_none():
+    # two documents with three labels each, all with 0.5: of one document all are so, of the other none
+    several = ClassPredictions(np.log(np.full((2, 3), 0.5)), np.array([[True] * 3, [False] * 3]), names(3))
+    one = ClassPredictions(np.log([[0.9, 0.1]]), np.array([0]), names(2))
+
+    (row,) = details(Calibration(CalibrationConfig()), several)["reliability"]
+    (single,) = details(Calibration(CalibrationConfig()), one)["reliability"]
+
+    # labels of a document go together: as of two figures, 0 and 1, not of six
+    assert (row["n"], row["accuracy"], row["stderr"]) == (6, 0.5, pytest.approx(0.5))
+    assert single["stderr"] is None
 
 
 @FEW
