@@ -85,6 +85,20 @@ def test_every_setting_of_the_core_is_documented():
     assert missing == []
 
 
+def test_every_built_in_optimizer_is_documented_with_its_settings():
+    from lmtool.registry import Registry
+
+    text = (ROOT / "docs/reference/optimizers.md").read_text()
+    registry = Registry(third_party=False)
+    found = [registry.find("optimizer", name) for name in registry.names("optimizer") if name not in ("optax", "vadg")]
+    assert len(found) >= 8
+
+    assert [one.name for one in found if f"| `{one.name}` |" not in text] == []
+    # ε stands in the formulas
+    settings = {key for one in found for key in one.config_class().model_fields} - {"eps"}
+    assert [key for key in sorted(settings) if f"`{key}`" not in text] == []
+
+
 def test_every_setting_of_the_task_is_documented():
     from lmtool.tasks.config import LMConfig
 
