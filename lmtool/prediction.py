@@ -11,7 +11,7 @@ from lmtool.errors import DataError, did_you_mean
 from lmtool.posterior import SampledClassifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
 
@@ -50,6 +50,8 @@ class Form:
     source: str
     """Its name, for messages."""
     field: str | None = None
+    prepare: Callable[[str], str] = str
+    """What is read of a record's text. A line of text has no parts that could be left out."""
 
     def entries(self, lines: Lines) -> list[Entry]:
         """The documents; of records, blank lines are none.
@@ -80,7 +82,7 @@ class Form:
             raise DataError(f"{where}: field '{field}' holds \\u{ord(half[0]):04x}, half of a surrogate pair")
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return Entry(text.removesuffix("\n"), fields)
+        return Entry(self.prepare(text).removesuffix("\n"), fields)
 
 
 def in_pieces(blocks: Iterable[str]) -> Iterator[Lines | None]:

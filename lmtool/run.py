@@ -68,6 +68,7 @@ class Run:
         Raises:
             DataError: if something else is there; with `force` a run is replaced, but never anything else.
         """
+        from lmtool.data.reading import reader_of
         from lmtool.data.tokenizer_folder import FOLDER
 
         if not path.name:
@@ -87,6 +88,7 @@ class Run:
                 "key": dataset.key,
                 "fingerprint": dataset.fingerprint,
                 "labels": dataset.record.get("labels"),
+                "reader": reader_of(dataset.record),
             },
             "result": {},
             **_imported(config),
@@ -147,6 +149,11 @@ class Run:
             raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise DataError(f"{path} is damaged: {error}") from None
+
+    @property
+    def reader(self) -> dict[str, Any]:
+        """`name` and settings of what read the training text; empty if nobody knows."""
+        return dict(self.config["data"].get("reader") or self.record["dataset"].get("reader") or {})
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

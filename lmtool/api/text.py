@@ -28,7 +28,11 @@ class Record:
 
 
 class Reader(Protocol):
-    """Reads one format. Made by `target(config)`."""
+    """Reads one format. Made by `target(config)`.
+
+    The config may have `prepared(text)`: what the settings leave of a document's text. `lmtool predict` reads records
+    from elsewhere so.
+    """
 
     def read(self, source: str) -> Iterator[Record]:
         """The records of one source, in order, in bounded memory.

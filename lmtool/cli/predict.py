@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lmtool.cli import terminal
 from lmtool.cli.models import PosteriorOption, PosteriorSeedOption, open_classifier
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lmtool.posterior import Samples
     from lmtool.prediction import Form, Lines, Verdict
     from lmtool.prediction_output import Layout
+    from lmtool.run import Run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -44,6 +46,9 @@ def predict(
     gradient: Annotated[
         bool, typer.Option("--gradient", help="With --explain: gradient times input instead; fast, of networks only.")
     ] = False,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="Of JSON Lines: read all of the text, whatever the run's reader left out.")
+    ] = False,
     posterior: PosteriorOption = "mean",
     seed: PosteriorSeedOption = 0,
 ) -> None:
@@ -51,6 +56,9 @@ def predict(
 
     A document is a line of text. With --field, or if FILE ends in .jsonl, it is an object of JSON Lines, whose other
     fields are passed on. The answer is JSON Lines: label and probability, or labels, where there may be several.
+
+    What the reader of the training text left out of a document, as reader.remove does of newsgroup posts, is left out
+    of the text in JSON Lines, too. A line of text is read as it is.
 
     With --posterior samples:K probabilities are the average over K samples of the weights, and there are two fields
     more, in nats: entropy, of that average, and mutual_information, the part of it that is there because the weights
@@ -71,13 +79,29 @@ def predict(
     from lmtool.prediction import Form
     from lmtool.prediction_output import Layout
 
-    form = Form(file, field or _field_by_suffix(file))
+    form = Form(file, field or _field_by_suffix(file), str if as_is else _prepared(opened))
     layout = Layout(form.field, model.multi_label, top_k, every, text, prefix)
     predictor = Predictor(model, opened.tokenizer, form, 0.5 if threshold is None else threshold)
     if explain:
         predictor.explain(file, layout, gradient=gradient)
     else:
         predictor.predict(file, layout.plain if plain else layout.to_json)
+
+
+def _prepared(run: Run) -> Callable[[str], str]:
+    """What the reader of the training text makes of a document's."""
+    from lmtool.config import choose_inline
+    from lmtool.errors import LmtoolError
+
+    if not run.reader:
+        return str
+    try:
+        config = choose_inline("reader", run.reader, terminal.registry(), "data.reader").config
+    except LmtoolError as error:
+        terminal.warn(f"all of each text is read: {error.message}")
+        return str
+    prepared: Callable[[str], str] = getattr(config, "prepared", str)
+    return prepared
 
 
 def _check_options(

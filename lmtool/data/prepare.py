@@ -162,7 +162,8 @@ def _called(reading: Reading) -> str:
 
 def _source_entry(reading: Reading, digest: str) -> dict[str, Any]:
     share = {"share": reading.share.describe()} if reading.share else {}
-    return {"name": reading.source.name, "sha256": digest, "reader": reading.choice.name, **share}
+    reader = {"reader": reading.choice.name, "settings": reading.choice.config.identity()}
+    return {"name": reading.source.name, "sha256": digest, **reader, **share}
 
 
 def _warn_of_unlabelled(name: str, documents: DocumentWriter | None) -> None:

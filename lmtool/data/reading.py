@@ -138,6 +138,19 @@ def _reads(name: str, registry: Registry) -> frozenset[str]:
     return frozenset(suffix for suffix in capabilities if suffix.startswith("."))
 
 
+def reader_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The reader of a dataset's training text: `name` and settings; None if it had several, or they are not known.
+
+    Args:
+        record: Of the dataset, `dataset.json`.
+    """
+    entries = record["splits"].get("train", {}).get("sources", ())
+    sources = [source for entry in entries for source in entry.get("sources", [entry])]
+    readers = [{"name": one["reader"], **one["settings"]} for one in sources if "settings" in one]
+    same = len(readers) == len(sources) > 0 and all(one == readers[0] for one in readers)
+    return readers[0] if same else None
+
+
 def lines_of(readings: Iterable[Reading], on_record: Callable[[Record], None] | None = None) -> Iterator[str]:
     """All lines of some sources, in order."""
     for reading in readings:
@@ -147,4 +160,4 @@ def lines_of(readings: Iterable[Reading], on_record: Callable[[Record], None] | 
             yield from record.text.split("\n")
 
 
-__all__ = ["Reading", "digest_of_file", "lines_of", "readings"]
+__all__ = ["Reading", "digest_of_file", "lines_of", "reader_of", "readings"]

@@ -148,7 +148,7 @@ class Wanted:
     labels: Labels | None
     """Those of a classifier; None where a language model is evaluated, which needs none."""
     reader: Mapping[str, Any]
-    """That of the run's config, where it reads such files; empty to go by suffix."""
+    """That of the run's training text, where it reads such files; empty to go by suffix."""
 
     @classmethod
     def of(cls, run: Run, source: str, registry: Registry) -> Wanted:
@@ -171,7 +171,7 @@ def labels_of(run: Run) -> Labels:
 
 def _reader(run: Run, source: str, registry: Registry, *, else_too: bool) -> Mapping[str, Any]:
     """The run's reader for files of its formats; `else_too` for those that no reader claims, too."""
-    reader: Mapping[str, Any] = run.config["data"].get("reader") or {}
+    reader = run.reader
     if not reader:
         return {}
     suffix = format_suffix(source)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from lmtool.config import Config
+from lmtool_readers.newsgroups import strip
 
 Parts = list[Literal["headers", "footers", "quotes"]]
 REMOVE = "parts of newsgroup posts to leave out: headers, footers, quotes"
@@ -24,19 +25,29 @@ def _check_encoding(name: str) -> str:
     return name
 
 
-class JsonLinesConfig(Config):
+class Removing:
+    """Settings of a reader of documents, of which parts may be left out."""
+
+    remove: Parts
+
+    def prepared(self, text: str) -> str:
+        """See `lmtool.api.Reader`."""
+        return strip(text, self.remove)
+
+
+class JsonLinesConfig(Removing, Config):
     LATER = frozenset({"remove"})
 
     text_field: str = Field("text", min_length=1, description="the field that holds a document's text")
     remove: Parts = Field([], description=REMOVE)
 
 
-class ParquetConfig(Config):
+class ParquetConfig(Removing, Config):
     text_field: str = Field("text", min_length=1, description="the column that holds a document's text")
     remove: Parts = Field([], description=REMOVE)
 
 
-class CsvConfig(Config):
+class CsvConfig(Removing, Config):
     text_field: str | int = Field("text", description="the column of a document's text: its name, or its number from 1")
     header: bool = Field(True, description="the first row names the columns; without names they are 1, 2, …")
     delimiter: str = Field(",", min_length=1, max_length=1, description="sign between the fields of a row")
@@ -53,7 +64,7 @@ class TsvConfig(CsvConfig):
     delimiter: str = Field("\t", min_length=1, max_length=1, description="sign between the fields of a row")
 
 
-class FolderConfig(Config):
+class FolderConfig(Removing, Config):
     classes: list[str] = Field([], description="sub-folders that are read; all if left out")
     encoding: str = Field("utf-8", description=ENCODING)
     remove: Parts = Field([], description=REMOVE)
@@ -61,11 +72,11 @@ class FolderConfig(Config):
     _encoding = field_validator("encoding")(_check_encoding)
 
 
-class SklearnConfig(Config):
+class SklearnConfig(Removing, Config):
     remove: Parts = Field([], description=REMOVE)
     download: bool = Field(True, description="fetch what is not in scikit-learn's cache")
 
 
-class FastTextConfig(Config):
+class FastTextConfig(Removing, Config):
     prefix: str = Field("__label__", min_length=1, description="what the words that are labels begin with")
     remove: Parts = Field([], description=REMOVE)

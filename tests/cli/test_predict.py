@@ -164,3 +164,41 @@ def test_a_language_model_predicts_no_classes_and_a_classifier_no_tokens(lmtool,
     assert f"hint: `lmtool score {tiny / 'words'}`" in predicted.stderr
     assert f"`lmtool predict {labelled / 'linear'}`" in scored.stderr
     assert f"`lmtool predict {labelled / 'linear'}`" in generated.stderr
+
+
+POSTS = {
+    "trade": ["We sell flour and lamps .", "The price of flour rose ."],
+    "water": ["The river is high .", "A boat on the river ."],
+}
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_what_the_reader_left_out_of_the_training_text_is_left_out_of_records(lmtool, as_dataset):
+    def post(text, header="From: me"):
+        return f"{header}\n\n{text}"
+
+    rows = [{"text": post(text), "label": label} for label, texts in POSTS.items() for text in texts]
+    (lmtool.cwd / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reader = ["--set", 'data.reader={name="jsonl", remove=["headers"]}']
+    model = ["--task", "classify", "--model", "linear", "--set", "model.min_count=1", "-o", "run"]
+    if as_dataset:
+        assert (
+            lmtool(
+                "tokenize", "--tokenizer", "char", "--label", "label", "--train", "posts.jsonl", *reader, "-o", "set"
+            ).code
+            == 0
+        )
+        reader = []
+    assert lmtool("train", *model, "--data", "set" if as_dataset else "posts.jsonl", *reader).code == 0
+
+    def predicted(*texts, options=()):
+        records = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        found = answers(lmtool("predict", "run", "--field", "text", "--all", *options, input=records))
+        return [one["probabilities"] for one in found]
+
+    plain, misleading = "A lamp beside the river .", "Subject: flour price flour"
+    whole, with_header = predicted(plain, post(plain, misleading), options=["--as-is"])
+    assert predicted(post(plain, misleading), post(plain)) == [whole, whole]
+    assert with_header != whole
+    # a line is all there is of its document
+    assert answers(lmtool("predict", "run", "--all", input=f"{plain}\n"))[0]["probabilities"] == whole

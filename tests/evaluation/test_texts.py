@@ -37,6 +37,7 @@ def run_of(dataset, predicts="classes", **data):
         tokenizer=dataset.tokenizer,
         predicts=predicts,
         config={"data": {"label": "label", **data}},
+        reader=data.get("reader", {}),
     )
 
 
