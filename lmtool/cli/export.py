@@ -20,7 +20,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="arpa, safetensors, stablehlo, or what the model has.")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="arpa, safetensors, stablehlo, word2vec, or what the model has.")],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Compressed as .gz, .bz2, .xz, .zst say; - is stdout.")
     ] = "-",
@@ -30,11 +30,14 @@ def export(
     The file's path goes to stdout; without -o the file itself does.
     """
     from lmtool.data.sinks import STDOUT, open_sink
+    from lmtool.posterior import has_posterior, posterior_file
 
     opened, model = open_model(run)
     exportable = _exportable(opened, model, to)
     with open_sink(output) as file:
         exportable.export(to, file, opened.tokenizer)
+    if has_posterior(opened):
+        terminal.say(f"the mean alone; {posterior_file(opened)} has a standard deviation of each weight, by its name")
     if output != STDOUT:
         terminal.answer(output)
 

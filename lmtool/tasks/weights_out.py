@@ -17,12 +17,12 @@ import numpy as np
 from lmtool.tasks import stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lmtool.api import Tokenizer
     from lmtool.tasks.network import LanguageModelNetwork
 
-FORMATS = ("safetensors", "stablehlo")
+FORMATS = ("safetensors", "stablehlo", "word2vec")
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -31,7 +31,32 @@ def export(format: str, network: LanguageModelNetwork, params: Any, tokenizer: T
     if format == "safetensors":
         weights = stored.to_safetensors(params, network.output.constants())
         return with_metadata(weights, metadata(network, tokenizer))
+    if format == "word2vec":
+        return to_word2vec(embedding_table(network, params), tokenizer.tokens(range(network.vocab_size)))
     return to_stablehlo(network, params, tokenizer.eos_id)
+
+
+def embedding_table(network: LanguageModelNetwork, params: Any) -> jax.Array:
+    """float32 [V, E]: what the network reads for each id, however it keeps it."""
+    weights = network.apply(params, method="output_weights")
+    embedded: jax.Array = network.output.embed(weights, jnp.arange(network.vocab_size))
+    return embedded
+
+
+def to_word2vec(table: jax.Array, tokens: Sequence[str]) -> bytes:
+    """Vectors [V, E] in the text format of word2vec: counts, then a token and its numbers in each line.
+
+    A token with white space in it cannot be said in this format and is left out, as is an empty one.
+    """
+    rows = [(token, row) for token, row in zip(tokens, np.asarray(table), strict=True) if token.split() == [token]]
+    lines = [f"{len(rows)} {table.shape[1]}"]
+    lines += [f"{token} {' '.join(_shortest(number) for number in row)}" for token, row in rows]
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+
+
+def _shortest(number: np.float32) -> str:
+    """The shortest decimal that is read as the same float32."""
+    return np.format_float_positional(number, trim="-") if number else "0"
 
 
 # Weights --------------------------------------------------------------------------------------------------------------

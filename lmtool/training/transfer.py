@@ -14,6 +14,7 @@ from lmtool.data.holdout import seen
 from lmtool.data.labels import listed
 from lmtool.errors import ConfigError
 from lmtool.run import Run
+from lmtool.tasks import weights_out
 from lmtool.tasks.lm import LanguageModelling
 from lmtool.tasks.network import LanguageModelNetwork
 
@@ -97,10 +98,7 @@ def embedding_table(source: Any) -> jax.Array:
     if not _is_language_model(source):
         table: jax.Array = source.params["params"]["embedding"]
         return table
-    network = source.functions.network
-    weights = network.apply(source.params, method="output_weights")
-    embedded: jax.Array = network.output.embed(weights, jnp.arange(source.vocab_size))
-    return embedded
+    return weights_out.embedding_table(source.functions.network, source.params)
 
 
 def _is_language_model(source: Any) -> bool:

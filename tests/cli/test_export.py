@@ -43,7 +43,7 @@ def test_a_format_that_the_model_has_not_is_a_usage_error(lmtool, tiny):
 
     assert (counted.code, neural.code) == (2, 2)
     assert "cannot be exported to 'arpaa' (did you mean 'arpa'?); formats of model 'ngram': arpa" in counted.stderr
-    assert "formats of model 'lstm': safetensors, stablehlo" in neural.stderr
+    assert "formats of model 'lstm': safetensors, stablehlo, word2vec" in neural.stderr
     assert not (lmtool.cwd / "lm").exists()
 
 

@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from lmtool.config import TrainingConfig
 from lmtool.registry import Registry
+from lmtool.tasks.classify.vectors import read_vectors
 from lmtool.tasks.config import LMConfig
 from lmtool.tasks.lm import LanguageModelling
 
@@ -176,3 +177,17 @@ def test_the_metadata_say_how_to_build_the_network_anew(dataset, tmp_path):
     assert made == model.functions.network.backbone
     assert LMConfig.model_validate_json(facts["task"]) == model.functions.network.config
     assert (facts["format"], facts["version"]) == ("lmtool-weights", "1")
+
+
+@pytest.mark.parametrize("settings", [{}, {"softmax": "adaptive", "cutoffs": [5, 10]}])
+def test_exported_vectors_are_those_that_the_network_reads_for_each_token(dataset, tmp_path, settings):
+    model = model_of(dataset, backbone("lstm"), **settings)
+    network, tokens = model.functions.network, dataset.tokenizer.tokens(range(model.vocab_size))
+    weights = network.apply(model.params, method="output_weights")
+    expected = network.output.embed(weights, jnp.arange(model.vocab_size))
+
+    (tmp_path / "vectors.txt").write_bytes(exported(model, "word2vec", dataset))
+    table, found = read_vectors(str(tmp_path / "vectors.txt"), tokens)
+
+    assert list(found) == [token.split() == [token] for token in tokens]
+    np.testing.assert_array_equal(table[found], np.asarray(expected)[found])
