@@ -59,9 +59,14 @@ def parse(text: str, seed: int) -> Samples | None:
 
 def has_posterior(run: Run) -> bool:
     """Whether a variational optimizer trained the run's best model, and left its standard deviations."""
+    return posterior_file(run).is_file()
+
+
+def posterior_file(run: Run) -> Path:
+    """Where a run's standard deviations stand, if it has any."""
     from lmtool.tasks.files import POSTERIOR
 
-    return (_folder(run) / POSTERIOR).is_file()
+    return run.path / "model" / POSTERIOR
 
 
 def check_posterior(run: Run) -> None:
@@ -90,10 +95,6 @@ def sampled_classifier(run: Run, model: Classifier, samples: Samples) -> Sampled
     return SampledClassifier(_draws(run, model, samples))
 
 
-def _folder(run: Run) -> Path:
-    return run.path / "model"
-
-
 def _draws(run: Run, model: Any, samples: Samples) -> list[Any]:
     from lmtool.tasks import stored
 
@@ -101,7 +102,7 @@ def _draws(run: Run, model: Any, samples: Samples) -> list[Any]:
     if not hasattr(model, "with_params"):
         raise DataError(f"{run.path} has a posterior, but its model takes no other weights than its own")
     parametric = cast("ParametricModel", model)
-    deviations = stored.read_posterior(_folder(run), parametric.params)
+    deviations = stored.read_posterior(posterior_file(run).parent, parametric.params)
     return [
         parametric.with_params(draw(parametric.params, deviations, seed=samples.seed, number=number))
         for number in range(samples.count)
@@ -267,6 +268,7 @@ __all__ = [
     "has_posterior",
     "log_mean",
     "parse",
+    "posterior_file",
     "sampled_classifier",
     "sampled_language_model",
 ]

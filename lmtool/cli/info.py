@@ -51,6 +51,7 @@ def info(
 
 def describe(path: Path, *, verify: bool) -> dict[str, Any]:
     """What a run is, in the order of the answer. Raises DataError if it is none, or damaged."""
+    from lmtool.posterior import has_posterior
     from lmtool.run import Run
 
     run = Run.open(path, terminal.registry())
@@ -63,6 +64,7 @@ def describe(path: Path, *, verify: bool) -> dict[str, Any]:
         "components": run.components,
         "result": run.result,
         "model": {"files": len(files), "bytes": sum(file.stat().st_size for file in files)},
+        "posterior": has_posterior(run),
         "verified": verify,
     }
 
@@ -73,6 +75,8 @@ def _flat_run(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(one["kind"], f"{one['name']} ({one['distribution']} {one['version']})") for one in facts["components"]]
     rows += [(name, str(value)) for name, value in facts["result"].items() if not isinstance(value, dict | list)]
     rows.append(("model", f"{facts['model']['files']} files, {facts['model']['bytes']:,} bytes"))
+    if facts["posterior"]:
+        rows.append(("posterior", "a standard deviation of each weight; `--posterior samples:K` draws from it"))
     return [
         *rows,
         ("checksums", "all files are as they were written" if facts["verified"] else "`--verify` compares them"),

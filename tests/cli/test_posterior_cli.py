@@ -124,6 +124,26 @@ def test_generate_draws_from_the_average(lmtool, tiny, lstm):
     assert text(lstm, "--posterior", "samples:3") == text(lstm, "--posterior", "samples:3")
 
 
+def test_info_and_export_mention_it_and_damage_is_found(lmtool, tiny, lstm):
+    shown, known, other = lmtool("info", lstm), lmtool("info", lstm, "--json"), lmtool("info", tiny / "lstm", "--json")
+    exported = lmtool("export", lstm, "--to", "safetensors", "-o", "weights.safetensors")
+    file = lstm / "model/posterior.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    damaged = lmtool("info", lstm, "--verify")
+
+    assert "posterior " in shown.stdout
+    assert (known.json["posterior"], other.json["posterior"]) == (True, False)
+    assert exported.stdout == "weights.safetensors\n"
+    assert f"{file} has a standard deviation of each weight" in exported.stderr
+    # what was exported has the posterior's names, as the message says
+    assert (
+        load_file(lmtool.cwd / "weights.safetensors").keys()
+        == load_file(tiny / "lstm/model/weights.safetensors").keys()
+    )
+    assert (damaged.code, damaged.stdout) == (1, "")
+    assert "posterior.safetensors is damaged" in damaged.stderr
+
+
 @pytest.mark.parametrize("command", ["eval", "score", "generate"])
 def test_a_run_without_a_posterior_has_nothing_to_draw_from(lmtool, tiny, command):
     done = lmtool(command, tiny / "words", "--posterior", "samples:2")
