@@ -17,7 +17,7 @@ from lmtool.training.processes import Processes
 from lmtool.training.validation import make_validation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from lmtool.api import Classifier, LanguageModel, Optimizer, Task
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
-    from lmtool.training.layerwise import Layers, Scaling
+    from lmtool.training.layerwise import Scaling
     from lmtool.training.parts import Learner, Report
 
 
@@ -196,8 +196,9 @@ def make_learner(
     if number := devices.devices or _cpu_devices(config, processes):
         make_cpu_devices(number)
     prepare_jax()
-    from lmtool.training.layerwise import Layerwise, plan_layers
+    from lmtool.training.layerwise import plan_layers
     from lmtool.training.parts import Learner
+    from lmtool.training.penalties import penalised
     from lmtool.training.placement import Placement, choose_devices
     from lmtool.training.transfer import starting_point
 
@@ -209,10 +210,9 @@ def make_learner(
     task = config.task.load()(config.task.config, **made_with)
     start = starting_point(config, task, registry, dataset)
     layers = plan_layers(training, task)
-    optimizer = _optimizer(config, task, layers)
-    if scaling is not None:
-        optimizer = Layerwise(optimizer, scaling)
-    loss = placement.loss(layers.loss(task.loss) if layers else task.loss)
+    optimizer = _optimizer(config, task, [one for one in (layers, scaling) if one is not None])
+    loss = penalised(task.loss, training)
+    loss = placement.loss(layers.loss(loss) if layers else loss)
     step = placement.step(_step(training, registry, loss, optimizer))
     return Learner(task, optimizer, step, placement, training.seed, start)
 
@@ -244,9 +244,9 @@ def _augment(config: RunConfig, dataset: Dataset, registry: Registry) -> dict[st
     return {}
 
 
-def _optimizer(config: RunConfig, task: Task, layers: Layers | None) -> Optimizer:
+def _optimizer(config: RunConfig, task: Task, scalings: Sequence[Scaling]) -> Optimizer:
     from lmtool.training.averaging import ExponentialAverage
-    from lmtool.training.layerwise import Layerwise
+    from lmtool.training.layerwise import Layerwise, Together
     from lmtool.training.loop import total_steps
     from lmtool.training.plateau import with_plateau
     from lmtool.training.state import as_optimizer
@@ -256,8 +256,8 @@ def _optimizer(config: RunConfig, task: Task, layers: Layers | None) -> Optimize
     steps = total_steps(config.training, task.steps_per_epoch)
     made = chosen.load()(chosen.config, total_steps=steps, num_data=task.num_data)
     optimizer = with_plateau(as_optimizer(made), chosen.config)
-    if layers:
-        optimizer = Layerwise(optimizer, layers)
+    if scalings:
+        optimizer = Layerwise(optimizer, scalings[0] if len(scalings) == 1 else Together(tuple(scalings)))
     return optimizer if decay is None else ExponentialAverage(optimizer, decay)
 
 

@@ -35,6 +35,23 @@ class Scaling(Protocol):
 
 
 @dataclass(frozen=True)
+class Together:
+    """Several of them, one after the other."""
+
+    scalings: tuple[Scaling, ...]
+
+    def rescale(self, updates: Any, step: jax.Array) -> Any:
+        for one in self.scalings:
+            updates = one.rescale(updates, step)
+        return updates
+
+    def sampled(self, sampled: Any, params: Any, step: jax.Array) -> Any:
+        for one in self.scalings:
+            sampled = one.sampled(sampled, params, step)
+        return sampled
+
+
+@dataclass(frozen=True)
 class Layers:
     """By how much each parameter's update is scaled, and from which step on it is changed at all.
 
@@ -194,4 +211,4 @@ def frozen_params(params: Any, names: Sequence[str], rates: Mapping[str, float] 
     return frozen
 
 
-__all__ = ["Layers", "Layerwise", "LayerwiseState", "Scaling", "frozen_params", "plan_layers"]
+__all__ = ["Layers", "Layerwise", "LayerwiseState", "Scaling", "Together", "frozen_params", "plan_layers"]

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from lmtool.cli.chart import curve
 from lmtool.cli.find_lr import to_json
 from lmtool.cli.main import run
+from lmtool.config import load_config
+from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DivergedError, UsageError
-from lmtool.training.layerwise import Layerwise
+from lmtool.testing.corpus import labelled_dataset
+from lmtool.training.layerwise import Layers, Layerwise, Together
 from lmtool.training.range_test import Growth, judged, range_test
 from lmtool.training.state import as_optimizer
 
@@ -90,6 +93,19 @@ def test_each_update_is_that_of_its_own_rate():
         np.testing.assert_allclose(updates["w"], [-3 * rate, 4 * rate], rtol=1e-6)
 
 
+def test_rates_of_layers_are_parts_of_the_growing_rate():
+    params = {"low": jnp.ones(2), "high": jnp.ones(2)}
+    layers = Layers({"low": 0, "high": 1}, {"low": False, "high": False}, decay=0.5)
+    together = Together((layers, Growth(base=0.5, rates=[0.01, 0.1])))
+    optimizer = Layerwise(as_optimizer(optax.sgd(0.5)), together)
+    state = optimizer.init(params)
+
+    for rate in (0.01, 0.1):
+        updates, state = optimizer.update(params, state, params)
+        np.testing.assert_allclose(updates["high"], [-rate, -rate], rtol=1e-6)
+        np.testing.assert_allclose(updates["low"], [-rate / 2, -rate / 2], rtol=1e-6)
+
+
 def found_by(trainer, *overrides, **options):
     return range_test(trainer.config(*overrides), trainer.dataset, trainer.registry, **{"steps": 30, **options})
 
@@ -114,9 +130,24 @@ def test_a_test_ends_where_the_loss_explodes_and_tells_rates_before_it(trainer):
     assert 1e-2 <= found.suggestion < found.rates[-1]
 
 
-def test_what_has_no_learning_rate_is_refused(trainer, registry):
-    from lmtool.config import load_config
+def test_documents_are_tested_by_their_own_batches(registry, tmp_path):
+    data = labelled_dataset(tmp_path)
+    # Documents of like lengths, so that one shape is compiled.
+    sizes = ("task.embedding_size=8", "model.hidden_size=8", "task.max_padding=0.9", "training.batch_size=64")
+    config = load_config(
+        None,
+        registry,
+        flags={"model.name": "lstm", "task.name": "classify", "data.path": str(data.path)},
+        overrides=[*sizes, "training.epochs=1"],
+    )
 
+    found = range_test(config, data, registry, steps=15, bounds=(1e-4, 1.0), devices=DeviceOptions(devices=1))
+
+    assert found.losses[0] == pytest.approx(np.log(3), abs=0.1)  # three classes, nothing learned
+    assert 1e-4 <= found.suggestion < 1
+
+
+def test_what_has_no_learning_rate_is_refused(trainer, registry):
     counted = load_config(None, registry, flags={"model.name": "ngram"}, overrides=[])
 
     with pytest.raises(ConfigError, match="model 'ngram' takes no steps"):
