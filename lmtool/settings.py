@@ -77,6 +77,8 @@ class TrainingConfig(Config):
     max_grad_norm: float | None = Field(0.25, gt=0, description="scale gradients down to this global norm")
     micro_batches: int = Field(1, ge=1, description="parts of a batch, processed one by one to save memory; divides B")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="d of a moving average of weights, to be shipped")
+    l1: float = Field(0.0, ge=0, description="λ₁: adds λ₁ Σ|θ| to the loss; biases are left alone")
+    l2: float = Field(0.0, ge=0, description="λ₂: adds ½ λ₂ Σθ² to the loss; the optimizer's weight_decay is decoupled")
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor of the learning rate from each layer to the one below, the head's being 1"
     )
