@@ -59,7 +59,7 @@ def suggest(space: Space, seed: int, trials: Sequence[Trial], first: dict[str, A
     for attempt in range(ATTEMPTS):
         settings = _drawn(space, _seed(seed, len(trials), attempt), trials)
         if not trials:
-            settings |= {key: value for key, value in first.items() if value in space[key]}
+            settings |= {key: first[key] for key in space if key in first and first[key] in space[key]}
         if settings not in tried:
             return settings
     left = _untried(space, tried)
