@@ -179,7 +179,7 @@ def is_alive(pid):
 
 
 def wait_for(condition):
-    end = time.monotonic() + 120
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -202,7 +202,7 @@ def test_a_stopped_search_takes_its_trainings_with_it_and_goes_on(plugin_site, c
         wait_for(lambda: fits.exists() and fits.read_text().endswith("\n"))
         child = int(fits.read_text())
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
     wait_for(lambda: not is_alive(child))
     (classes.cwd / "go").touch()
     again = classes(*command)
