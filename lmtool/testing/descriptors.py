@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def check_config_module_is_light(subject: Subject) -> None:
     assert not heavy, f"import {module} also imports {heavy}; keep settings apart"
 
 
+@cache
 def _heavy_imports(module: str) -> str:
     """The heavy libraries that a fresh process holds after importing a module, separated by spaces."""
     # On stderr, after a mark of our own: a module may print what it likes.

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lmtool.training.around import is_variational, observed
+from lmtool.training.around import is_variational, observed, rate_factor
 from lmtool.training.checkpoint import Checkpoints
+from lmtool.training.layerwise import Layers, Layerwise
 from lmtool.training.plateau import with_plateau
 from lmtool.training.state import as_optimizer, on_device
 
@@ -170,6 +171,36 @@ def check_checkpoint(subject: Subject) -> None:
     _same_bits(again, _step(optimizer, before[0], before[1], key), "the step after restoring differs")
 
 
+def check_schedule(subject: Subject) -> None:
+    """The learning rate that it tells, if it does, is a finite number, not below zero, at every step."""
+    optimizer = _optimizer(subject)
+    schedule = getattr(optimizer, "schedule", None)
+    if schedule is None:
+        return
+    factor = float(rate_factor(optimizer, optimizer.init(_params())))
+    for step in (0, 1, STEPS // 2, STEPS - 1):
+        rate = float(schedule(step)) * factor
+        assert np.isfinite(rate), f"the learning rate of step {step} is {rate}"
+        assert rate >= 0, f"the learning rate of step {step} is {rate}"
+
+
+def check_layers(subject: Subject) -> None:
+    """Under `training.rates`: half the rate is half the first update, and what is frozen keeps its bits."""
+    optimizer = _optimizer(subject)
+    params = _params()
+    depths, frozen = (jax.tree.map(lambda _, value=value: value, params) for value in (0, False))
+    factors = {"kernel": 0.5, "bias": 1.0, "scale": 0.0}
+    scaled = Layerwise(optimizer, Layers(depths, frozen | {"scale": True}, factors))
+
+    grads = jax.grad(_loss)(params)
+    whole, _ = _update(optimizer, grads, optimizer.init(params), params)
+    half, _ = _update(scaled, grads, scaled.init(params), params)
+    assert np.allclose(half["kernel"], 0.5 * whole["kernel"], rtol=1e-4, atol=1e-7), "half the rate is not half the way"
+    after, state = _run(scaled, 3)
+    for weights in (after, scaled.eval_params(after, state)):
+        _same_bits(weights["scale"], params["scale"], "a frozen parameter moves")
+
+
 def _same_bits(one: Any, other: Any, message: str) -> None:
     for mine, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         assert np.array_equal(mine, theirs), message
@@ -249,6 +280,8 @@ CHECKS = (
     check_deterministic,
     check_traced_once,
     check_checkpoint,
+    check_schedule,
+    check_layers,
     check_samples,
     check_samples_by_key,
     check_curvature,
