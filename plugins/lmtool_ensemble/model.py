@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lmtool.api import Document
     from lmtool.config import RunConfig
     from lmtool.data.dataset import Dataset
+    from lmtool.training.parts import Report
     from lmtool_ensemble.config import EnsembleConfig
 
 logger = logging.getLogger("lmtool.ensemble")
@@ -65,11 +66,8 @@ class Ensemble:
             dataset.split("valid")
         parts = []
         for number, config in enumerate(configs):
-
-            def report(phase: str, fraction: float, *, done: int = number, **fields: str) -> None:
-                progress(f"member {done + 1} of {len(configs)}, {phase}", (done + fraction) / len(configs))
-
             path = Path(scratch) / f"member-{number}"
+            report = _reporting(progress, number, len(configs))
             train(config, dataset, path, registry, stop=StopRequest(), report=report, warn=logger.warning)
             shutil.rmtree(path / "checkpoints", ignore_errors=True)
             parts.append(ClassifierPart.open(f"member-{number}", path))
@@ -105,6 +103,15 @@ class Ensemble:
         return ClassifierEnsemble([ClassifierPart.open(name, Path(folder) / name) for name in names], weights)
 
 
+def _reporting(progress: Callable[[str, float], None], number: int, count: int) -> Report:
+    """One member's progress as a part of the whole."""
+
+    def report(phase: str, fraction: float, **fields: str) -> None:
+        progress(f"member {number + 1} of {count}, {phase}", (number + fraction) / count)
+
+    return report
+
+
 class ClassifierEnsemble:
     """A weighted mean of classifiers' probabilities; see `lmtool.api.Classifier`."""
 
@@ -123,7 +130,7 @@ class ClassifierEnsemble:
         for part, weight in zip(self.parts, self.weights, strict=True):
             if weight > 0:
                 total = np.logaddexp(total, part.model.log_probs(documents) + math.log(weight))
-        return np.minimum(total, 0.0)  # rounding may leave a sure thing a little above
+        return np.asarray(np.minimum(total, 0.0))  # rounding may leave a sure thing a little above
 
     def save(self, folder: Path) -> None:
         """Write `ensemble.json` and a folder for each member."""
