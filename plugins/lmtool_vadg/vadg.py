@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lmtool_vadg.noise import normal_like
+from lmtool_vadg.noise import normal, words_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,10 +70,18 @@ class Guide:
         if not self.noise:
             return params
 
-        def one(hess: jax.Array, drawn: jax.Array, mean: jax.Array) -> jax.Array:
-            return (mean + (self._deviation(hess) * drawn).astype(mean.dtype)).astype(mean.dtype)
+        def one(hess: jax.Array, words: jax.Array, mean: jax.Array) -> jax.Array:
+            moved = self._deviation(hess) * normal(mean.shape, words)
+            return mean + moved.astype(mean.dtype)
 
-        return _map(one, find_state(opt_state).hess, normal_like(params, key), params, masked=lambda drawn, mean: mean)
+        state, words = find_state(opt_state), words_for(params, key)
+
+        def sampled() -> Any:
+            return _map(one, state.hess, words, params, masked=lambda _, mean: mean)
+
+        # Always true, but XLA does not know: it makes the noise once and apart, where it would otherwise make the words
+        # anew for each number, and the noise for each of those that use the weights. It ignores barriers on a CPU.
+        return jax.lax.cond(state.count >= 0, sampled, lambda: params)
 
     def curvature(self, grads: Any, params: Any, weights: Any, opt_state: Any) -> Any:
         """ĥ, what one gradient says of the diagonal of the mean loss's Hessian; float32, like the parameters.

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding, PartitionSpec
 from scipy import stats
 
-from lmtool_vadg.noise import LARGEST, normal, normal_like
+from lmtool_vadg.noise import LARGEST, normal, quantile, words_for
 
 N = 1 << 20
+
+
+def normal_like(tree, key):
+    """As `Guide.sample` draws it."""
+    return jax.tree.map(lambda leaf, words: normal(leaf.shape, words), tree, words_for(tree, key))
 
 
 def drawn(key=0, shape=(1024, 1024)):
@@ -38,14 +48,17 @@ def test_tails_are_as_heavy_as_they_must_be(far):
     assert abs(np.sum(np.abs(drawn()) > far) - expected) < 5 * np.sqrt(expected)
 
 
-def test_no_number_is_infinite():
-    """The two ends of what the hash can give."""
-    ends = np.asarray([-(2**23), 2**23 - 1]) + 0.5
-    far = np.sqrt(2) * np.asarray(jax.lax.erf_inv(jnp.asarray(ends * 2.0**-23, jnp.float32)))
+def test_quantiles_are_those_of_the_normal_distribution_to_the_ends():
+    """All that the hash can give, every 1,000th and the ends: uniform numbers in steps of 2⁻²³."""
+    places = np.r_[np.arange(-(2**23), 2**23, 1000), [-(2**23), -1, 0, 2**23 - 1]] + 0.5
+    uniform = (places * 2.0**-23).astype("f4")
+    expected = stats.norm.ppf((uniform.astype("f8") + 1) / 2)
 
-    assert np.all(np.isfinite(far))
-    assert far[1] == pytest.approx(stats.norm.isf(2.0**-25), rel=1e-3)
-    assert far[1] < LARGEST
+    found = np.asarray(jax.jit(quantile)(uniform))
+
+    assert np.all(np.abs(found - expected) <= 1e-5 * np.maximum(1, np.abs(expected)))
+    assert np.abs(found).max() == pytest.approx(stats.norm.isf(2.0**-25), rel=1e-5)
+    assert np.abs(found).max() < LARGEST
 
 
 def correlation(one, other):
@@ -106,11 +119,22 @@ def test_shape_is_only_the_form():
 
 
 def test_devices_draw_together_what_one_draws():
-    if jax.device_count() < 2:
-        pytest.skip("one device")
-    mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
+    code = """
+    import json, jax, jax.numpy as jnp, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+    from lmtool_vadg.noise import normal
+
+    mesh = jax.make_mesh((4,), ("data",))
     words = jnp.asarray([1, 2], jnp.uint32)
-    draw = lambda words: normal((64, 33), words)  # noqa: E731
-    for spec in (PartitionSpec("data"), PartitionSpec()):
-        spread = jax.jit(draw, out_shardings=NamedSharding(mesh, spec))(words)
-        assert np.array_equal(spread, jax.jit(draw)(words))
+    draw = lambda words: normal((64, 33), words)
+    one = np.asarray(jax.jit(draw)(words))
+    shardings = [NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec())]
+    spread = [jax.jit(draw, out_shardings=sharding)(words) for sharding in shardings]
+    pieces = [array.addressable_shards[0].data.shape[0] for array in spread]
+    print(json.dumps({"pieces": pieces, "same": [bool(np.array_equal(array, one)) for array in spread]}))
+    """
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    program = [sys.executable, "-c", textwrap.dedent(code)]
+    found = json.loads(subprocess.run(program, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+
+    assert found == {"pieces": [16, 64], "same": [True, True]}
