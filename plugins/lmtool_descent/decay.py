@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from lmtool_descent.config import DecayConfig, ScheduleFreeConfig
 
 
-def decayed(config: DecayConfig | ScheduleFreeConfig) -> list[optax.GradientTransformation]:
-    """The transformation that adds λθ to updates; none if λ is 0."""
+def decayed(config: DecayConfig | ScheduleFreeConfig) -> optax.GradientTransformation:
+    """The transformation that adds λθ to updates."""
     if not config.weight_decay:
-        return []
-    return [optax.add_decayed_weights(config.weight_decay, lambda params: decay_mask(params, config.no_decay))]
+        return optax.identity()
+    return optax.add_decayed_weights(config.weight_decay, lambda params: decay_mask(params, config.no_decay))
 
 
 def decay_mask(params: Any, names: Sequence[str] = ()) -> Any:

@@ -30,7 +30,7 @@ def sgd_updates(config: SGDConfig, total_steps: int) -> tuple[optax.GradientTran
     """The transformation, and its learning rate."""
     schedule = learning_rate(config, total_steps)
     descend = optax.sgd(schedule, momentum=config.momentum or None, nesterov=config.nesterov)
-    return optax.chain(*decayed(config), descend), schedule
+    return optax.chain(decayed(config), descend), schedule
 
 
 def adamw(config: AdamWConfig, *, total_steps: int, num_data: int) -> DeterministicOptimizer:
@@ -85,5 +85,5 @@ def lion(config: LionConfig, *, total_steps: int, num_data: int) -> Deterministi
 def descent(config: DecayConfig, total_steps: int, *parts: optax.GradientTransformation) -> DeterministicOptimizer:
     """θ ← θ − η(u + λθ), where u is what the parts make of the gradient."""
     schedule = learning_rate(config, total_steps)
-    descend = optax.chain(*parts, *decayed(config), optax.scale_by_learning_rate(schedule))
+    descend = optax.chain(*parts, decayed(config), optax.scale_by_learning_rate(schedule))
     return DeterministicOptimizer(descend, schedule)

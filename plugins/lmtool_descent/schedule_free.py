@@ -53,7 +53,7 @@ class ScheduleFree:
         # Adam's β1 would be a second momentum beside β.
         scale = optax.scale_by_rms(config.b2, config.eps, eps_in_sqrt=False, bias_correction=True)
         parts = [scale] if config.base == "adamw" else []
-        self._descend = optax.chain(*parts, *decayed(config), optax.scale_by_learning_rate(self.schedule))
+        self._descend = optax.chain(*parts, decayed(config), optax.scale_by_learning_rate(self.schedule))
 
     def init(self, params: Any) -> ScheduleFreeState:
         return ScheduleFreeState(
