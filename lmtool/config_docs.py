@@ -110,7 +110,7 @@ def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any
     try:
         found = registry.find(kind, name)
         # A family's members, and so their settings, are not to be imported for this.
-        schema = {"type": "object"} if found.is_family else found.config_class().model_json_schema()
+        schema: dict[str, Any] = {"type": "object"} if found.is_family else found.config_class().model_json_schema()
     except PluginError as error:
         logger.warning("not in the schema: %s", error.message)
         return None
