@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from lmtool.config import Raw, choose, load_config
+from lmtool.config_docs import json_schema
 from lmtool.errors import ConfigError, PluginError
 from lmtool.registry import Registry
 from lmtool.training.state import as_optimizer
@@ -135,3 +136,11 @@ def test_settings_are_written_and_read_as_those_of_any_optimizer(tmp_path):
     assert load_config(file, REGISTRY).to_dict() == config.to_dict()
     assert config.to_dict()["optimizer"]["name"] == "optax:prodigy"
     assert config.optimizer.found.record()["name"] == "optax:prodigy"
+
+
+def test_the_schema_takes_a_family_by_the_beginning_of_its_name():
+    schemas = json_schema(REGISTRY)["properties"]["optimizer"]["oneOf"]
+    (family,) = [one for one in schemas if one["title"] == "optimizer optax"]
+
+    assert family["properties"]["name"] == {"type": "string", "pattern": "^optax:"}
+    assert family["required"] == ["name"]
