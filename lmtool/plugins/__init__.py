@@ -27,6 +27,7 @@ COMMANDS = (
     "tokenize",
     "train",
     "repeat",
+    "tune",
     "eval",
     "score",
     "predict",

@@ -204,7 +204,7 @@ def test_an_unknown_component_names_what_there_is(lmtool):
     assert done.code == 3
     assert (
         done.stderr == "error: no model named 'ltsm' (did you mean 'lstm'?); "
-        "installed: arpa, bag, cnn, dynamic, gru, linear, lstm, mixture, ngram, rnn, textcnn\n"
+        "installed: arpa, bag, cnn, dynamic, ensemble, gru, linear, lstm, mixture, ngram, rnn, textcnn\n"
     )
 
 
@@ -288,7 +288,20 @@ def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
 
     *schemas, _ = done.json["properties"]["model"]["oneOf"]  # the last is for a model that is another run's
     models = [schema["properties"]["name"]["const"] for schema in schemas]
-    assert models == ["arpa", "bag", "cnn", "dynamic", "gru", "linear", "lstm", "mixture", "ngram", "rnn", "textcnn"]
+    assert models == [
+        "arpa",
+        "bag",
+        "cnn",
+        "dynamic",
+        "ensemble",
+        "gru",
+        "linear",
+        "lstm",
+        "mixture",
+        "ngram",
+        "rnn",
+        "textcnn",
+    ]
     (line,) = done.stderr.splitlines()
     assert line.startswith("warning: not in the schema: model 'good' of lmtool-good cannot be used: ")
 
