@@ -20,7 +20,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="arpa, safetensors, stablehlo, word2vec, or what the model has.")],
+    to: Annotated[
+        str, typer.Option(metavar="FORMAT", help="arpa, safetensors, stablehlo, word2vec, or what the model has.")
+    ],
     output: Annotated[
         str, typer.Option("-o", "--output", metavar="FILE", help="Compressed as .gz, .bz2, .xz, .zst say; - is stdout.")
     ] = "-",
