@@ -12,7 +12,7 @@ from lmtool.settings import ScheduleConfig
 class VADGConfig(ScheduleConfig):
     """`[optimizer] name = "vadg"`."""
 
-    learning_rate: float = Field(0.5, gt=0, description="η, at its highest; with `rescale_lr` that of a gradient step")
+    learning_rate: float = Field(1.0, gt=0, description="η, at its highest; with `rescale_lr` that of a gradient step")
     method: Literal["ivon", "vadam"] = Field(
         "ivon", description="ivon: a step of natural gradient; vadam: divides by the curvature's root, as Adam does"
     )

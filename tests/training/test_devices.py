@@ -74,13 +74,18 @@ def run(name, model="lstm", **settings):
 LAYERS = ["training.layer_decay=0.5", "training.freeze=['backbone.layer_0_bias']", "training.ema_decay=0.9"]
 
 
+VADG = ["optimizer.name=vadg", "optimizer.learning_rate=0.5", "training.micro_batches=2", "training.ema_decay=0.9"]
+
+
 @pytest.fixture(scope="module")
 def on_devices(devices):
     """Runs of one process that has four devices."""
     runs = [run(f"{model}-{number}", model, devices=number) for model in ("lstm", "cnn") for number in (1, 2, 4)]
     pieces = run("pieces", devices=4, shard_params=True, settings=["training.steps_per_dispatch=4"])
     layers = [run(f"layers-{number}", devices=number, shard_params=True, settings=LAYERS) for number in (1, 4)]
-    return devices(*runs, pieces, *layers, cpu_devices=4)
+    vadg = [run(f"vadg-{number}", devices=number, settings=VADG) for number in (1, 2)]
+    vadg.append(run("vadg-pieces", devices=4, shard_params=True, settings=VADG))
+    return devices(*runs, pieces, *layers, *vadg, cpu_devices=4)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +119,11 @@ def test_parameters_in_pieces_and_steps_in_groups_change_nothing(on_devices):
 def test_layers_learn_at_their_own_rates_on_many_devices(on_devices):
     assert_same_curve(on_devices["layers-4"]["losses"], on_devices["layers-1"]["losses"])
     assert on_devices["layers-1"]["losses"] != on_devices["lstm-1"]["losses"]
+
+
+@pytest.mark.parametrize("name", ["vadg-2", "vadg-pieces"])
+def test_weights_are_sampled_alike_on_any_number_of_devices(on_devices, name):
+    assert_same_curve(on_devices[name]["losses"], on_devices["vadg-1"]["losses"])
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn"])
