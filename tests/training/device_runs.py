@@ -79,7 +79,7 @@ def sabotage(how: str) -> None:
     """From now on this process cannot write a model, or cannot read a batch."""
     from lmtool.tasks.windows import Windows
 
-    def full(self: Any, model: Any) -> None:
+    def full(self: Any, model: Any, posterior: Any = None) -> None:
         raise DataError("cannot write the model: no space left on device")
 
     def broken(self: Any, step: int) -> Any:

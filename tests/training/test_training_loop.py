@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(whole, trainer, pha
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, trainer, monkeypatch):
     """Killed while it was writing the model: what came after the last checkpoint is done again."""
 
-    def killed(self, model):
+    def killed(self, model, posterior):
         raise MemoryError
 
     monkeypatch.setattr("lmtool.run.Run.write_model", killed)
