@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 _A_VALUE = "is given the value of the loss at each step"
 _A_FUNCTION = "is given the loss as a function at each step"
 _EXAMPLES = "is given a gradient for each example"
+_KEY = "keeps a random key, which no checkpoint holds: `noise` of `training.step` adds noise to gradients"
 _MEAN = "evaluates other weights than it trains: `schedule-free` does that"
 UNFIT = {
+    "add_noise": _KEY,
     "differentially_private_aggregate": _EXAMPLES,
     "dpsgd": _EXAMPLES,
     "keep_params_nonnegative": "is no optimizer by itself",
     "lbfgs": _A_FUNCTION,
     "momo": _A_VALUE,
     "momo_adam": _A_VALUE,
+    "noisy_sgd": _KEY,
+    "optimistic_adam": "is deprecated in favour of `optimistic_adam_v2`",
     "polyak_sgd": _A_VALUE,
     "reduce_on_plateau": f'{_A_VALUE}; `optimizer.schedule = "plateau"` waits for validations',
     "scale_by_backtracking_linesearch": _A_FUNCTION,

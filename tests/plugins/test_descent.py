@@ -97,6 +97,59 @@ def test_gradient_is_scaled_down_to_the_norm_but_never_up(batches, max_grad_norm
     assert float(moved) == pytest.approx(min(max_grad_norm, float(metrics.grad_norm)), rel=1e-4)
 
 
+@pytest.mark.parametrize(("max_grad_norm", "expected"), [(None, [2.0, -2.0, 1.0]), (1.5, [1.0, -1.0, 0.5])])
+def test_components_of_a_gradient_are_cut_before_its_norm_is(max_grad_norm, expected):
+    optimizer = sgd(SGDConfig(learning_rate=1.0), total_steps=5, num_data=8)
+    config = DescentConfig(max_grad_value=2.0)
+    step = compile_step(config, slope(10.0, -3.0, 1.0), optimizer, max_grad_norm=max_grad_norm, micro_batches=1)
+
+    state, metrics = step(state_of(optimizer, jnp.zeros(3)), {})
+
+    # Cut, it is (2, -2, 1), whose norm is 3; what is told is that of the whole gradient.
+    np.testing.assert_allclose(state.params, -np.asarray(expected), rtol=1e-6)
+    assert float(metrics.grad_norm) == pytest.approx(math.sqrt(100 + 9 + 1))
+
+
+def slope(*gradient):
+    """A loss that has this gradient everywhere."""
+
+    def loss(params, carry, batch, key):
+        return jnp.sum(params * jnp.asarray(gradient)), (carry, jnp.asarray(1))
+
+    return loss
+
+
+def state_of(optimizer, params, *, step=0, seed=0):
+    number, seed = jnp.asarray(step, jnp.int32), jnp.asarray(seed, jnp.int32)
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), number, seed)
+
+
+def drawn_noise(step, *, seed=0, **settings):
+    """What is added to 10,000 components of a gradient at a step."""
+    optimizer = sgd(SGDConfig(learning_rate=1.0), total_steps=5, num_data=8)
+    compiled = compile_step(DescentConfig(**settings), slope(0.0), optimizer, max_grad_norm=None, micro_batches=1)
+    state, _ = compiled(state_of(optimizer, jnp.zeros(10_000), step=step, seed=seed), {})
+    return -np.asarray(state.params)
+
+
+@pytest.mark.parametrize(("step", "variance"), [(0, 0.04), (3, 0.02)])
+def test_gradient_noise_has_the_variance_of_its_step(step, variance):
+    # η / (1 + t)^γ with γ = ½: 0.04 at the first step, half of it at the fourth
+    noise = drawn_noise(step, noise=0.04, noise_decay=0.5)
+
+    # of n draws the mean has the deviation σ / √n = σ / 100, the variance √(2 / n) = 1.4 % of itself
+    assert abs(noise.mean()) < 4 * math.sqrt(variance) / 100
+    assert noise.var() == pytest.approx(variance, rel=4 * 0.0142)
+
+
+def test_gradient_noise_is_a_function_of_seed_and_step():
+    first = drawn_noise(0, noise=1.0, noise_decay=0.0)
+
+    np.testing.assert_array_equal(first, drawn_noise(0, noise=1.0, noise_decay=0.0))
+    for other in (drawn_noise(1, noise=1.0, noise_decay=0.0), drawn_noise(0, seed=1, noise=1.0, noise_decay=0.0)):
+        assert abs(np.corrcoef(first, other)[0, 1]) < 0.05  # 5 deviations of 1 / √n
+
+
 def test_step_compiles_once_and_uses_its_buffers_up(batches):
     optimizer = adamw(AdamWConfig(), total_steps=5, num_data=8)
     step = compile_step(DescentConfig(), regression, optimizer, max_grad_norm=1.0, micro_batches=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -14,7 +15,7 @@ from lmtool.config_docs import json_schema
 from lmtool.errors import ConfigError, PluginError
 from lmtool.registry import Registry
 from lmtool.training.state import as_optimizer
-from lmtool_descent.of_optax import OPTAX, UNFIT, _functions
+from lmtool_descent.of_optax import OPTAX, UNFIT, _functions, transformation
 
 REGISTRY = Registry(third_party=False)
 PARAMS = {"kernel": jnp.full((2, 3), 0.5), "bias": jnp.full(3, -0.25)}
@@ -82,6 +83,7 @@ def test_weight_decay_leaves_biases_and_named_parameters_alone_where_optax_lets_
         ("novogard", {}, PluginError, r"optax has no transformation 'novogard' \(did you mean 'novograd'\?\)"),
         ("chain", {}, PluginError, "optax:chain cannot be used: it takes `args`, which a config cannot say"),
         ("masked", {}, PluginError, "optax:masked cannot be used: it takes `inner`, which a config cannot say"),
+        ("noisy_sgd", {}, PluginError, "it keeps a random key, which no checkpoint holds"),
         ("lbfgs", {}, PluginError, "it is given the loss as a function at each step"),
         ("apply_updates", {}, PluginError, "optax has no transformation 'apply_updates'"),
         ("_src", {}, PluginError, "optax has no transformation '_src'"),
@@ -120,6 +122,20 @@ def test_every_member_documents_its_settings_and_has_the_arguments_of_its_functi
         assert all(schema.model_fields[key].description for key in own), name
         assert schema.__doc__.startswith(f'`[optimizer] name = "optax:{name}"`.')
         assert OPTAX.config_class(name) is schema
+
+
+def test_the_state_of_every_member_is_of_arrays_that_a_checkpoint_can_hold():
+    for name in OPTAX.members():
+        schema = OPTAX.config_class(name)
+        needed = {
+            key: 1 if field.annotation is int else 0.5
+            for key, field in schema.model_fields.items()
+            if field.is_required()
+        }
+        optimizer = transformation(schema(**needed), total_steps=10, num_data=1)
+
+        kinds = {leaf.dtype.kind for leaf in jax.tree.leaves(optimizer.init(PARAMS))}
+        assert kinds <= set("biuf"), name
 
 
 def test_what_is_called_unfit_is_no_member():
