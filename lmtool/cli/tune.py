@@ -227,8 +227,12 @@ def _nothing(record: Record) -> Exception:
 
     if record.trials and all(one.state == "diverged" for one in record.trials):
         return DivergedError("every trial diverged", hint="search lower learning rates")
-    hint = "the same command with a larger budget goes on"
-    return LmtoolError("no trial has come to its first validation", hint)
+    what = "no trial has come to its first validation"
+    ended = [one for one in record.trials if one.reason]
+    if not ended or any(one.state == "started" for one in record.trials):
+        return LmtoolError(what, hint="the same command with a larger budget goes on")
+    hint = "the same command tries failed trials again; with more `--trials` it tries others, too"
+    return LmtoolError(f"{what}; trial {ended[-1].number}: {ended[-1].reason}", hint)
 
 
 __all__ = ["app", "seconds_of"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RECORD = "tune.json"
 VERSION = 1
 
-State = Literal["started", "finished", "pruned", "diverged", "failed"]
+State = Literal["started", "finished", "pruned", "diverged", "refused", "failed"]
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,17 @@ class Trial:
     settings: dict[str, Any]
     """By dotted name."""
     state: State = "started"
-    """`started` as long as its training can go on."""
+    """`started` as long as its training can go on; `refused` if its settings do not go together."""
     points: tuple[Point, ...] = ()
     seconds: float = 0.0
     """Of training, over all restarts."""
     reason: str | None = None
-    """Why it failed."""
+    """Why it failed or was refused."""
 
     @property
     def best(self) -> Point | None:
         """The validation with the lowest value; None before the first, and of one that came to nothing."""
-        if self.state in ("diverged", "failed") or not self.points:
+        if self.state in ("diverged", "refused", "failed") or not self.points:
             return None
         return min(self.points, key=lambda point: point.value)
 

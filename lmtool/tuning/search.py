@@ -36,6 +36,8 @@ WRITE_EVERY = 20.0
 """Seconds of search that a killed one forgets at most."""
 MOST_FAILURES = 3
 """Trials that fail one after the other before the search gives up: it is not their settings."""
+MOST_REFUSALS = 20
+"""Trials one after the other whose settings do not go together before the search gives up."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Search:
         self.record, self.setup, self.limits = record, setup, limits
         self.stop, self.report, self.say = stop, report, say
         self.running: dict[int, Running] = {}
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._is_exhausted = False
         self._written = self._began = time.monotonic() - record.elapsed
 
@@ -119,7 +121,7 @@ class Search:
 
         Raises:
             Interrupted: if a signal asked to stop; everything is saved.
-            LmtoolError: if trials fail one after the other.
+            LmtoolError: if trials fail one after the other, or have settings that do not go together.
         """
         self.record.retry_failed()
         try:
@@ -166,7 +168,7 @@ class Search:
         try:
             write_atomic(file, self.setup.config_of(trial.settings).to_toml())
         except ConfigError as error:  # each setting alone was right
-            self._settle(replace(trial, state="failed", reason=error.message))
+            self._settle(replace(trial, state="refused", reason=error.message))
             return
         slot = min(set(range(self.limits.jobs)) - {one.slot for one in self.running.values()})
         arguments = [*self.setup.options, "train", str(file), "-o", str(self.record.run(trial)), "--quiet"]
@@ -237,10 +239,16 @@ class Search:
         if trial.state != "started":
             self._tell(trial)
         self._failures = self._failures + 1 if trial.state == "failed" else 0
+        self._refusals = self._refusals + 1 if trial.state == "refused" else 0
         if self._failures >= MOST_FAILURES:
             raise LmtoolError(
                 f"{self._failures} trials failed one after the other, the last one: {trial.reason}",
                 hint=f"{self.record.log(trial)} has all it said; the same command tries them again",
+            )
+        if self._refusals >= MOST_REFUSALS:
+            raise ConfigError(
+                f"the settings of {self._refusals} trials one after the other do not go together: {trial.reason}",
+                hint="search values that do, in another folder",
             )
 
     def _judged(self, trial: Trial, code: int) -> Trial:

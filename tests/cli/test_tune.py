@@ -12,9 +12,10 @@ import time
 import pytest
 
 from lmtool.cli.main import run
-from lmtool.cli.tune import seconds_of
-from lmtool.errors import UsageError
+from lmtool.cli.tune import _nothing, seconds_of
+from lmtool.errors import DivergedError, UsageError
 from lmtool.testing.corpus import labelled_documents
+from lmtool.tuning.record import Record, Trial
 
 LINEAR = """
 [data]
@@ -86,6 +87,17 @@ def test_what_cannot_be_searched_is_said_and_nothing_is_begun(classes, monkeypat
     assert end.value.code == code
     assert said in capsys.readouterr().err
     assert not (classes.cwd / "out").exists()
+
+
+def test_a_search_that_came_to_nothing_says_why(tmp_path):
+    trials = [Trial(0, {}, "diverged", reason="the loss is nan"), Trial(1, {}, "failed", reason="the disk is full")]
+
+    ended = _nothing(Record(tmp_path, {}, trials))
+    running = _nothing(Record(tmp_path, {}, [*trials, Trial(2, {})]))
+
+    assert str(ended) == "no trial has come to its first validation; trial 1: the disk is full"
+    assert str(running) == "no trial has come to its first validation"
+    assert isinstance(_nothing(Record(tmp_path, {}, trials[:1])), DivergedError)
 
 
 def test_without_optuna_the_command_says_how_to_install_it(classes):

@@ -220,12 +220,23 @@ def test_failures_one_after_the_other_end_the_search_and_are_tried_again(tuner):
     assert [one.state for one in record.trials] == ["finished"] * 4
 
 
-def test_settings_that_do_not_go_together_are_a_failed_trial(tuner):
-    record = tuner("model.odd=true,false", "training.epochs=1,2", trials=4)
+def test_settings_that_do_not_go_together_are_refused_and_never_tried_again(tuner):
+    searched = ("model.odd=true,false", "training.epochs=1,2")
+    tuner(*searched, trials=4)
+    record = tuner(*searched, trials=4)
 
-    failed = [one for one in record.trials if one.state == "failed"]
-    assert [one.settings for one in failed] == [{"model.odd": True, "training.epochs": 2}]
-    assert failed[0].reason == "model.odd does not go with training.epochs = 2"
+    refused = [one for one in record.trials if one.state == "refused"]
+    assert [one.settings for one in refused] == [{"model.odd": True, "training.epochs": 2}]
+    assert refused[0].reason == "model.odd does not go with training.epochs = 2"
+    assert refused[0].best is None
+    assert sum("does not go with" in line for line in tuner.said) == 1
+
+
+def test_a_search_whose_settings_never_go_together_ends(tuner):
+    with pytest.raises(ConfigError, match=r"20 trials one after the other do not go together: model\.odd does not go"):
+        tuner("model.odd=1..90:int", trials=30, epochs=2)  # odd ones and two epochs never do
+
+    assert [one.state for one in tuner.record.trials] == ["refused"] * 20
 
 
 def test_nobody_is_left_behind_when_the_search_breaks(tuner):
