@@ -151,6 +151,10 @@ def _take_steps(
     from lmtool.training.parts import Parts
 
     training, placement = config.training, learner.placement
+    validate = make_validation(dataset, training, classes=gives_classes(config.task))
+    if validate is None and processes.is_first and (waiting := _waiting(config)):
+        what = f"{' and '.join(waiting)} will change nothing: there is no validation text"
+        warn(f"{what}; `--set data.valid_fraction=0.1` holds some out")
     parts = Parts(
         task=learner.task,
         optimizer=learner.optimizer,
@@ -160,7 +164,7 @@ def _take_steps(
         config=training,
         run=run,
         checkpoints=Checkpoints(run.path / "checkpoints", warn, processes),
-        validate=make_validation(dataset, training, classes=gives_classes(config.task)),
+        validate=validate,
         trackers=_trackers(config, run, registry) if processes.is_first else [],
         report=report,
         stop=Agreement(processes, placement, stop),
@@ -176,6 +180,15 @@ def _take_steps(
     result["compile_seconds"] = round(loop.clock.compile_seconds, 2)
     result |= _of_validation(end.best_figures)
     processes.first(lambda: run.finish(result))
+
+
+def _waiting(config: RunConfig) -> list[str]:
+    """The settings that only validations give an effect."""
+    optimizer = config.optimizer
+    assert optimizer is not None
+    found = ["training.patience"] if config.training.patience else []
+    is_plateau = getattr(optimizer.config, "schedule", None) == "plateau"
+    return [*found, 'optimizer.schedule = "plateau"'] if is_plateau else found
 
 
 def make_learner(

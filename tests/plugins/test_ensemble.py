@@ -7,13 +7,15 @@ import pytest
 
 from lmtool.config import Raw, resolve
 from lmtool.data.dataset import Dataset
-from lmtool.errors import ConfigError, DataError
+from lmtool.errors import ConfigError, DataError, LmtoolError
 from lmtool.registry import Registry
 from lmtool.run import Run
 from lmtool.signals import StopRequest
 from lmtool.testing import conformance
 from lmtool.testing.corpus import labelled_dataset
 from lmtool.training import train
+from lmtool_ensemble.config import EnsembleConfig
+from lmtool_ensemble.model import Ensemble
 
 LINEAR = {"model": {"name": "linear", "words": 1, "min_count": 1}}
 BAG = {"model": {"name": "bag", "dim": 8, "min_count": 1, "word_ngrams": 1}}
@@ -96,8 +98,12 @@ def test_several_labels_a_document(tmp_path):
         ([{**LINEAR, "task": {"name": "lm"}}], "number 1: task 'lm' gives no classes"),
     ],
 )
-def test_wrong_settings_of_a_member_are_said_before_anything_is_trained(dataset, tmp_path, members, message):
-    with pytest.raises(Exception, match=message):
+def test_wrong_settings_of_a_member_are_said_before_anything_is_trained(
+    dataset, tmp_path, monkeypatch, members, message
+):
+    monkeypatch.setattr("lmtool_ensemble.model.train", lambda *_, **__: pytest.fail("a member was trained"))
+
+    with pytest.raises(LmtoolError, match=message):
         trained(dataset, tmp_path / "run", **ensemble_of(*members))
 
 
@@ -107,9 +113,15 @@ def test_an_ensemble_of_ensembles_is_refused(dataset):
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 1, "weights": []}', '{"format": 1, "weights": [0.5, 0.4]}'])
-def test_a_damaged_record_is_said(dataset, tmp_path, content):
-    run = trained(dataset, tmp_path / "run", **ensemble_of(LINEAR))
-    (run.path / "model" / "ensemble.json").write_text(content)
+def test_a_damaged_record_is_said(tmp_path, content):
+    (tmp_path / "ensemble.json").write_text(content)
 
-    with pytest.raises(DataError):
-        Run.open(run.path).classifier()
+    with pytest.raises(DataError, match=r"ensemble\.json is damaged"):
+        Ensemble(EnsembleConfig(members=[LINEAR])).load(tmp_path)
+
+
+def test_a_record_of_a_later_format_is_said(tmp_path):
+    (tmp_path / "ensemble.json").write_text('{"format": 2}')
+
+    with pytest.raises(DataError, match="format 2 is not known"):
+        Ensemble(EnsembleConfig(members=[LINEAR])).load(tmp_path)

@@ -70,6 +70,15 @@ def test_the_model_is_the_one_that_was_validated(whole, dataset):
     assert math.exp(-scores.mean()) == pytest.approx(whole.result["valid_token_perplexity"], rel=0.02)
 
 
+def test_what_waits_for_validations_is_said_where_there_are_none(trainer, monkeypatch):
+    monkeypatch.setattr("lmtool.training.make_validation", lambda *_, **__: None)
+
+    trainer("without", "training.max_steps=1", "training.patience=2", "optimizer.schedule=plateau")
+
+    [warning] = trainer.warnings
+    assert warning.startswith('training.patience and optimizer.schedule = "plateau" will change nothing')
+
+
 def test_a_finished_run_is_left_alone(whole, trainer):
     before = {path: path.stat().st_mtime_ns for path in whole.path.rglob("*")}
     again = trainer("whole")
