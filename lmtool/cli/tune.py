@@ -194,9 +194,9 @@ def _search(
         registry=terminal.registry(),
         options=() if terminal.settings.third_party else ("--no-plugins",),
     )
-    search = Search(record, setup, limits, stop=stop, report=shown.update, say=terminal.say)
     with held(record.folder / ".lock", f"another process is searching in {record.folder}"), stop.deferred():
-        search.run()
+        record.reload()
+        Search(record, setup, limits, stop=stop, report=shown.update, say=terminal.say).run()
 
 
 def _answer(record: Record, space: Space, monitor: str, *, as_json: bool) -> None:

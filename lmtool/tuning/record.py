@@ -116,6 +116,11 @@ class Record:
                 )
         return cls(folder, facts, [Trial.from_json(one) for one in values["trials"]], values["elapsed"])
 
+    def reload(self) -> None:
+        """Read what another process wrote before it let go of the folder."""
+        now = Record.begin(self.folder, self.facts)
+        self.trials, self.elapsed = now.trials, now.elapsed
+
     def write(self) -> None:
         """Raises DataError if it cannot be written."""
         record = {

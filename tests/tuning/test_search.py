@@ -255,6 +255,16 @@ def test_nobody_is_left_behind_when_the_search_breaks(tuner):
 # The folder -----------------------------------------------------------------------------------------------------------
 
 
+def test_what_another_process_did_meanwhile_is_known(tmp_path):
+    here, there = (Record.begin(tmp_path / "out", {"dataset": "text"}) for _ in range(2))
+    there.elapsed = 5.0
+    there.put(Trial(0, {"optimizer.rate": 0.5}, "finished"))
+
+    here.reload()
+
+    assert (here.trials, here.elapsed) == (there.trials, 5.0)
+
+
 def test_another_search_in_the_folder_is_refused(tuner):
     tuner(trials=1)
 
