@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from lmtool.config import Raw, apply_overrides, load_config
+from lmtool.config import Raw, apply_overrides, load_config, resolve
 from lmtool.config_docs import json_schema, template
 from lmtool.errors import ConfigError, LmtoolError
 from lmtool.registry import Registry
 
 registry = Registry(third_party=False)
-MODELS = "arpa, bag, cnn, dynamic, gru, linear, lstm, mixture, ngram, rnn, textcnn"
+MODELS = "arpa, bag, cnn, dynamic, ensemble, gru, linear, lstm, mixture, ngram, rnn, textcnn"
 
 
 def error_of(toml, tmp_path, overrides=()):
@@ -174,8 +175,13 @@ def test_the_template_of_every_model_is_valid_as_it_stands(model, tmp_path):
     file = tmp_path / "new.toml"
     file.write_text(template(registry, {"model": model}))
 
-    paths = {"arpa": {"model.file": "lm.arpa"}, "dynamic": {"model.run": "a"}, "mixture": {"model.runs": ["a", "b"]}}
-    needed = paths.get(model, {})
+    without_default = {
+        "arpa": {"model.file": "lm.arpa"},
+        "dynamic": {"model.run": "a"},
+        "ensemble": {"model.members": [{"model": {"name": "linear"}}]},
+        "mixture": {"model.runs": ["a", "b"]},
+    }
+    needed = without_default.get(model, {})
     assert load_config(file, registry, flags=needed) == load_config(
         None, registry, flags={"model.name": model} | needed
     )
@@ -214,3 +220,15 @@ def test_a_setting_of_another_softmax_is_refused(setting, softmax):
     with pytest.raises(ConfigError, match=f'has no use with softmax = "full", only with "{softmax}"'):
         load_config(None, registry, overrides=overrides)
     assert load_config(None, registry, overrides=[*overrides, f"task.softmax={softmax}"]).task.name == "lm"
+
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_configs_that_come_along_are_valid_and_the_same_when_written_out(path):
+    config = load_config(path, registry)
+
+    again = resolve(Raw(tomllib.loads(config.to_toml())), registry)
+
+    assert again.to_dict() == config.to_dict()
