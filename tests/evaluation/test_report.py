@@ -236,3 +236,12 @@ def test_runs_are_compared_with_the_first_on_the_same_tokens_of_a_text_that_is_l
     assert (row["run"], row["value"]) == ("second", 1.0)
     *_, table = report.all_tables([first, second], [found], 200)
     assert [column.header for column in table.columns][:3] == ["beside first", "figure", "difference"]
+
+
+def test_texts_of_as_many_lines_words_and_bytes_do_not_compare_if_their_blocks_differ():
+    first, second = with_blocks("first", 256.0), with_blocks("second", 384.0)
+    # as where the lines of one text stand in another order in the other
+    second.evaluation.blocks.tokens[:2] += [1, -1]
+
+    assert first.text_key == second.text_key
+    assert report.compare([first, second]) == []
