@@ -33,6 +33,7 @@ import numpy as np  # noqa: TID253 - a program of its own
 
 from lmtool.config import EvaluationConfig, load_config
 from lmtool.data.dataset import Dataset
+from lmtool.devices import DeviceOptions
 from lmtool.evaluation import evaluate, make_evaluators
 from lmtool.evaluation.classes import evaluate_classes
 from lmtool.posterior import Samples, has_posterior, sampled_classifier, sampled_language_model
@@ -63,6 +64,7 @@ class Bench:
     split: str
     folder: Path
     registry: Registry
+    devices: DeviceOptions
 
     def figures(self, name: str, settings: Sequence[str], seed: int) -> dict[str, Figures]:
         """Of one training, by what it is called: at its weights, and on average over draws from its posterior."""
@@ -88,7 +90,7 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with StopRequest() as stop:
-            run = train(config, self.dataset, folder, self.registry, stop=stop)
+            run = train(config, self.dataset, folder, self.registry, stop=stop, devices=self.devices)
         split = self.dataset.split(self.split)
         found = {name: _evaluated(run, split, self.registry)}
         if (draws := self.plan.get("posterior")) and has_posterior(run):
@@ -119,7 +121,9 @@ def _evaluated(run: Run, split: Split, registry: Registry, samples: Samples | No
 def main() -> None:
     options = _options()
     plan = tomllib.loads(options.plan.read_text("utf-8"))
-    bench = Bench(plan, Dataset.open(options.data), options.on, options.output, Registry())
+    bench = Bench(
+        plan, Dataset.open(options.data), options.on, options.output, Registry(), DeviceOptions(options.devices)
+    )
     variants: dict[str, list[str]] = {RECIPE: [], **plan["variants"]}
     found: dict[str, list[Figures]] = {}
     for seed in range(options.seeds):
@@ -142,6 +146,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--on", default="valid")
+    parser.add_argument("--devices", type=int, help="as of lmtool train")
     return parser.parse_args()
 
 
