@@ -185,9 +185,7 @@ def test_weight_decay_shrinks_matrices_by_the_rate_and_leaves_others_and_named_o
 def test_a_name_that_says_no_parameter_is_an_error():
     optimizer = adamw(AdamWConfig(weight_decay=0.1, no_decay=["embeding"]), **STEPS)
 
-    with pytest.raises(
-        ConfigError, match=r"no_decay: no parameters 'embeding' \(did you mean 'embedding'\?\)"
-    ):
+    with pytest.raises(ConfigError, match=r"no_decay: no parameters 'embeding' \(did you mean 'embedding'\?\)"):
         run(optimizer, {"embedding": jnp.ones((2, 2))}, [{"embedding": jnp.ones((2, 2))}])
 
 
