@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
+    from lmtool.evaluation.blocks import Blocks
     from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.tables import Row
     from lmtool.evaluation.text import Text
@@ -63,22 +64,22 @@ class Result:
 def compare(results: Sequence[Result]) -> list[Comparison]:
     """Each run beside the first one, where both predict the same tokens of the same text, long enough to be divided."""
     first, *others = results
-    return [
-        Comparison(one.run, first.run, [token_difference(first.evaluation.blocks, one.evaluation.blocks)])
-        for one in others
-        if first.evaluation.blocks and one.evaluation.blocks and _same_tokens(first, one)
-    ]
+    found = []
+    for one in others:
+        ours, theirs = first.evaluation.blocks, one.evaluation.blocks
+        if ours and theirs and _same_text(first, one) and _comparable(ours, theirs):
+            found.append(Comparison(one.run, first.run, [token_difference(ours, theirs)]))
+    return found
 
 
-def _same_tokens(first: Result, other: Result) -> bool:
-    blocks = [first.evaluation.blocks, other.evaluation.blocks]
-    return (
-        first.text_key == other.text_key
-        and first.tokenizer.fingerprint == other.tokenizer.fingerprint
-        and all(len(one.tokens) >= FEWEST and np.isfinite(one.nats).all() for one in blocks if one)
-        # Another text may have as many lines, words and bytes.
-        and np.array_equal(*(one.tokens for one in blocks if one))
-    )
+def _same_text(first: Result, other: Result) -> bool:
+    return first.text_key == other.text_key and first.tokenizer.fingerprint == other.tokenizer.fingerprint
+
+
+def _comparable(ours: Blocks, theirs: Blocks) -> bool:
+    """Of the same tokens, for another text may have as many lines, words and bytes; enough, and none impossible."""
+    is_finite = np.isfinite(ours.nats).all() and np.isfinite(theirs.nats).all()
+    return bool(len(ours.tokens) >= FEWEST and is_finite and np.array_equal(ours.tokens, theirs.tokens))
 
 
 def to_json(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) -> dict[str, Any]:
