@@ -27,6 +27,7 @@ class LMConfig(Config):
     output_dropout: float | None = Field(None, ge=0, lt=1, description="rate on the backbone's output, if another")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="rate at which tokens are read as zeros in a batch")
     locked_dropout: bool = Field(True, description="one dropout mask for all time steps of a window (variational)")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target that all tokens divide evenly")
     activation_regularisation: float = Field(
         0.0, ge=0, description="weight of the mean square of the backbone's output after dropout (AR)"
     )
@@ -41,6 +42,8 @@ class LMConfig(Config):
             for name in names:
                 if self.softmax != softmax and getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(f'{name} has no use with softmax = "{self.softmax}", only with "{softmax}"')
+        if self.label_smoothing and self.softmax != "full":
+            raise ValueError(f'label_smoothing needs all logits: softmax must be "full", not "{self.softmax}"')
         return self
 
 

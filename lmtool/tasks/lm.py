@@ -12,6 +12,7 @@ from lmtool.errors import ConfigError
 from lmtool.sharding import sum_over_rows
 from lmtool.tasks.depths import param_depths
 from lmtool.tasks.network import PENALTIES, LanguageModelNetwork
+from lmtool.tasks.output import FullSoftmax
 from lmtool.tasks.predictor import Functions, NeuralLanguageModel, load_predictor
 from lmtool.tasks.vocabulary import learn_output_layer
 from lmtool.tasks.windows import Windows
@@ -38,7 +39,7 @@ class LanguageModelling:
         split = dataset.split("train")
         self.num_data = split.num_tokens
         self.batch_size = training.batch_size
-        self.tied = config.tied
+        self.tied, self.label_smoothing = config.tied, config.label_smoothing
         self.windows = Windows(
             split, batch_size=training.batch_size, bptt=training.bptt, seed=training.seed, shift=config.shift
         )
@@ -67,8 +68,8 @@ class LanguageModelling:
         return self.windows.batch(step)
 
     def loss(self, params: Any, carry: Any, batch: Mapping[str, Any], key: Key) -> tuple[Any, tuple[Any, Any]]:
-        """See `lmtool.api.Task`. Its gradient is that of the loss and all penalties, its value that of the loss alone:
-        what is reported stays nats per token."""
+        """See `lmtool.api.Task`. Its gradient is that of the loss and all penalties, label smoothing among them, its
+        value that of the loss alone: what is reported stays nats per token."""
         inputs, targets, mask = batch["inputs"], batch["targets"], batch["mask"]
         dropout_key, sampling_key = jax.random.split(key)
         (h, carry), sown = self.network.apply(
@@ -80,6 +81,9 @@ class LanguageModelling:
         rows = (h.reshape(targets.size, -1), targets.reshape(-1), importance.reshape(-1))
         nll = sum_over_rows(self._nll, rows=(1, 2, 3))(weights, *rows, sampling_key)
         penalty = sum(jax.tree.leaves(sown), start=jnp.zeros(()))
+        if self.label_smoothing:
+            assert isinstance(self.output, FullSoftmax)
+            penalty = penalty + self.label_smoothing * self.output.smoothing(weights, *rows)
         return nll + (penalty - jax.lax.stop_gradient(penalty)), (carry, num_targets)
 
     def _nll(self, weights: Any, h: jax.Array, targets: jax.Array, importance: jax.Array, key: Key) -> jax.Array:

@@ -142,3 +142,35 @@ def test_bfloat16_is_for_activations_only(softmax, dtype):
 def test_an_encoder_is_no_language_model():
     with pytest.raises(ConfigError, match="must not see the tokens that it predicts, but this Echo does"):
         make_task(Echo(4, causal=False))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_gradient_with_label_smoothing_is_that_of_the_cross_entropy_with_smoothed_targets(tied):
+    smoothing, rng = 0.3, np.random.default_rng(0)
+    task, plain = (make_task(Echo(4), tied=tied, label_smoothing=one) for one in (smoothing, 0.0))
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), task.init(KEY))
+    batch = {
+        "inputs": rng.integers(V, size=(2, 3)).astype(np.int32),
+        "targets": rng.integers(V, size=(2, 3)).astype(np.int32),
+        "mask": np.asarray([[True, True, True], [True, False, False]]),
+    }
+    carry = jnp.zeros((2, 1))
+
+    def by_hand(params):
+        own = params["params"]
+        h = own["embedding"][batch["inputs"]]  # the backbone hands on what it reads
+        logits = h @ own["embedding" if tied else "output_embedding"].T + own["output_bias"][None, None]
+        wanted = (1 - smoothing) * jax.nn.one_hot(batch["targets"], V) + smoothing / V
+        entropies = -(wanted * jax.nn.log_softmax(logits)).sum(axis=-1)
+        return entropies[batch["mask"]].mean()
+
+    value, grads = jax.value_and_grad(lambda params: task.loss(params, carry, batch, KEY)[0])(params)
+
+    for mine, theirs in zip(jax.tree.leaves(grads), jax.tree.leaves(jax.grad(by_hand)(params)), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+    assert value == plain.loss(params, carry, batch, KEY)[0], "what is reported is without smoothing"
+
+
+def test_label_smoothing_needs_the_full_softmax():
+    with pytest.raises(ValueError, match='softmax must be "full", not "adaptive"'):
+        LMConfig(label_smoothing=0.1, softmax="adaptive")
