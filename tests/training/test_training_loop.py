@@ -286,7 +286,7 @@ def test_progress_follows_the_limit_that_comes_first(trainer, monkeypatch, minut
 
 
 def test_without_a_validation_split_the_last_model_is_kept(trainer, dataset):
-    parts = {"split_names": ("train",), "split": lambda name: dataset.split("train"), "record": {}}
+    parts = {"split_names": ("train",), "split": lambda name: dataset.split("train"), "record": {"splits": {}}}
     only_train = SimpleNamespace(
         **parts, path=dataset.path, key="other", fingerprint=dataset.fingerprint, tokenizer=dataset.tokenizer
     )
@@ -330,7 +330,7 @@ def test_a_loss_that_is_not_finite_is_noticed_before_anything_is_saved(trainer, 
     monkeypatch.setattr(Clock, "SHOW_EVERY", math.inf)
 
     with pytest.raises(DivergedError, match=r"loss is .* at step [2-6]"):
-        trainer("diverged", "optimizer.name=sgd", "optimizer.learning_rate=1e30")
+        trainer("diverged", "optimizer.name=sgd", "optimizer.learning_rate=1e39")
 
     assert not (trainer.folder / "diverged" / "checkpoints").exists()
 
