@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 import optax
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lmtool.api import Optimizer, Task
     from lmtool.array_types import Key
@@ -81,6 +82,13 @@ def step_key(state: TrainState) -> Key:
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(state.seed), 1), state.step)
 
 
+@contextlib.contextmanager
+def optax_promotion() -> Iterator[None]:
+    """Where optax computes: it multiplies counts and floats freely, and our own code may be checked more strictly."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
 @dataclass(frozen=True)
 class DeterministicOptimizer:
     """An optax transformation as an `Optimizer`: its gradients are taken at the parameters themselves."""
@@ -94,8 +102,7 @@ class DeterministicOptimizer:
 
     def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         transformation = optax.with_extra_args_support(self.transformation)
-        # optax multiplies counts and floats freely; our own code may be checked more strictly.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        with optax_promotion():
             result: tuple[Any, Any] = transformation.update(updates, state, params, **extra)
         return result
 
@@ -121,5 +128,6 @@ __all__ = [
     "as_optimizer",
     "initial_state",
     "on_device",
+    "optax_promotion",
     "step_key",
 ]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lmtool.training.state import optax_promotion
 from lmtool_descent.optimizers import sgd_updates
 
 if TYPE_CHECKING:
@@ -73,8 +74,7 @@ class ASGD:
         rescale: Callable[[Any], Any] = lambda updates: updates,
         **extra: Any,
     ) -> tuple[Any, ASGDState]:
-        # optax multiplies counts and floats freely; our own code may be checked more strictly.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        with optax_promotion():
             updates, descent = self._descend.update(updates, state.descent, params)
         updates = rescale(updates)
         triggered = self._is_triggered(state)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from lmtool.training.schedules import with_warmup
+from lmtool.training.state import optax_promotion
 from lmtool_descent.decay import decayed
 
 if TYPE_CHECKING:
@@ -72,8 +73,7 @@ class ScheduleFree:
         rescale: Callable[[Any], Any] = lambda updates: updates,
         **extra: Any,
     ) -> tuple[Any, ScheduleFreeState]:
-        # optax multiplies counts and floats freely; our own code may be checked more strictly.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        with optax_promotion():
             updates, inner = self._descend.update(updates, state.state, params)
             square = jnp.asarray(self.schedule(state.step), jnp.float32) ** 2
         last = optax.apply_updates(state.last, rescale(updates))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax
 import optax
 
 from lmtool.training.schedules import learning_rate
+from lmtool.training.state import optax_promotion
 from lmtool_vadg.vadg import Guide, scale_by_vadg
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ class VADG:
         return self._descend.init(params)
 
     def update(self, updates: Any, state: Any, params: Any = None, *, curvature: Any, **extra: Any) -> tuple[Any, Any]:
-        # optax multiplies counts and floats freely; our own code may be checked more strictly.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        with optax_promotion():
             result: tuple[Any, Any] = self._descend.update(updates, state, params, curvature=curvature)
         return result
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lmtool.testing.corpus import labelled_dataset, tiny_dataset
+from lmtool.testing.corpus import labelled_dataset, labelled_documents, tiny_dataset
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +62,15 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "model.num_layers=1",
     )
     return folder
+
+
+@pytest.fixture
+def labelled_text(lmtool):
+    """Writes sixty labelled documents, the first of them as `train.jsonl` and the rest under another name."""
+
+    def write(num_train: int, rest: str) -> None:
+        rows = [json.dumps(row) + "\n" for row in labelled_documents(60)]
+        (lmtool.cwd / "train.jsonl").write_text("".join(rows[:num_train]))
+        (lmtool.cwd / f"{rest}.jsonl").write_text("".join(rows[num_train:]))
+
+    return write

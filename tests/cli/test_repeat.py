@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lmtool.testing.corpus import TINY_TEXT, labelled_documents
+from lmtool.testing.corpus import TINY_TEXT
 
 LINEAR = """
 [data]
@@ -21,11 +21,9 @@ words = 1
 
 
 @pytest.fixture
-def classes(lmtool):
+def classes(lmtool, labelled_text):
     """A config of a small labelled text; returns how to call the command."""
-    rows = [json.dumps(row) + "\n" for row in labelled_documents(60)]
-    (lmtool.cwd / "train.jsonl").write_text("".join(rows[:48]))
-    (lmtool.cwd / "test.jsonl").write_text("".join(rows[48:]))
+    labelled_text(48, "test")
     (lmtool.cwd / "linear.toml").write_text(LINEAR)
     return lmtool
 

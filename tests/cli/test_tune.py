@@ -14,7 +14,6 @@ import pytest
 from lmtool.cli.main import run
 from lmtool.cli.tune import _nothing, seconds_of
 from lmtool.errors import DivergedError, UsageError
-from lmtool.testing.corpus import labelled_documents
 from lmtool.tuning.record import Record, Trial
 
 LINEAR = """
@@ -32,11 +31,9 @@ words = 1
 
 
 @pytest.fixture
-def classes(lmtool):
+def classes(lmtool, labelled_text):
     """A config of a small labelled text; returns how to call the command."""
-    rows = [json.dumps(row) + "\n" for row in labelled_documents(60)]
-    (lmtool.cwd / "train.jsonl").write_text("".join(rows[:40]))
-    (lmtool.cwd / "valid.jsonl").write_text("".join(rows[40:]))
+    labelled_text(40, "valid")
     (lmtool.cwd / "linear.toml").write_text(LINEAR)
     return lmtool
 
