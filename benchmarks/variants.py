@@ -153,14 +153,14 @@ def _options() -> argparse.Namespace:
 def _show(found: dict[str, list[Figures]]) -> None:
     """As a table in Markdown, the variants in their order, each followed by what its posterior gives."""
     names = list(found[RECIPE][0])
-    print(f"\n| | {names[0]} | difference, 95 % interval | {' | '.join(names[1:])} |")
+    print(f"\n| {' | '.join(['', names[0], 'difference, 95 % interval', *names[1:]])} |")
     print("|---" * (len(names) + 2) + "|")
     first = _values(found[RECIPE], names[0])
     for called, figures in found.items():
         digits = DIGITS.get(names[0], 4)
         change = "" if called == RECIPE else _interval(_values(figures, names[0]) - first, digits)
-        rest = " | ".join(_mean(_values(figures, name), DIGITS.get(name, 4)) for name in names[1:])
-        print(f"| {called} | {_mean(_values(figures, names[0]), digits)} | {change} | {rest} |")
+        rest = [_mean(_values(figures, name), DIGITS.get(name, 4)) for name in names[1:]]
+        print(f"| {' | '.join([called, _mean(_values(figures, names[0]), digits), change, *rest])} |")
 
 
 def _values(figures: Sequence[Figures], name: str) -> np.ndarray:

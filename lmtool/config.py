@@ -12,7 +12,7 @@ own schema (a subclass of `Config`). Unknown keys and wrong types are errors tha
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,8 @@ class RunConfig:
     """None for fitted models."""
     training: TrainingConfig
     evaluation: EvaluationConfig
+    encoder: Choice | None = None
+    """What reads the source, of a task that has one: `task.encoder`."""
     init_from: str | None = None
     """The run whose backbone and embedding training starts from: `model.init_from`."""
 
@@ -87,6 +89,8 @@ CORE_SECTIONS: dict[str, type[Config]] = {
 SECTIONS = ("data", "tokenizer", "task", "model", "optimizer", "training", "evaluation")
 DEFAULT_LABEL = "label"
 """The field of labels where the task is classification and `data.label` is left out."""
+DEFAULT_TARGET = "target"
+"""The field of targets where the task's models answer texts with texts and `data.target` is left out."""
 DEFAULT_NAMES = {"tokenizer": "word", "task": "lm", "optimizer": "adamw"}
 
 
@@ -172,30 +176,36 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     if fitted and core["training"].augment:
         where = raw.where("training.augment")
         raise ConfigError(f"{where}training.augment has no use: model '{model.name}' is counted, it takes no steps")
-    task = choose(raw, "task", registry)
-    core["data"] = _with_label(core["data"], task)
+    task, encoder = _with_encoder(choose(raw, "task", registry), model, registry, raw)
+    core["data"] = _with_fields(core["data"], task)
     tokenizer = _choose_tokenizer(raw, core["data"], registry)
     check_inline(core, registry, raw)
+    if reward_of(task, registry, raw) is not None and "monitor" not in core["training"].model_fields_set:
+        core["training"] = core["training"].model_copy(update={"monitor": "reward"})
     return RunConfig(
         **core,
         tokenizer=tokenizer,
         task=task,
         model=model,
         optimizer=None if fitted else choose(raw, "optimizer", registry),
+        encoder=encoder,
         init_from=pretrained.init_from(raw),
     )
 
 
 def data_section(raw: Raw, registry: Registry) -> DataConfig:
-    """`[data]` alone, as `resolve` gives it: where the task is classification, text comes with its labels."""
+    """`[data]` alone, as `resolve` gives it: text comes with the labels or the targets that the task learns."""
     data: DataConfig = core_section(raw, "data")
-    return _with_label(data, choose(raw, "task", registry))
+    return _with_fields(data, choose(raw, "task", registry))
 
 
-def _with_label(data: DataConfig, task: Choice) -> DataConfig:
-    if data.path is not None or data.label is not None or "classes" not in task.found.component.capabilities:
-        return data
-    return data.model_copy(update={"label": DEFAULT_LABEL})
+def _with_fields(data: DataConfig, task: Choice) -> DataConfig:
+    capabilities = task.found.component.capabilities
+    if data.path is None and data.label is None and "classes" in capabilities:
+        return data.model_copy(update={"label": DEFAULT_LABEL})
+    if data.path is None and data.target is None and "texts" in capabilities:
+        return data.model_copy(update={"target": DEFAULT_TARGET})
+    return data
 
 
 def _choose_tokenizer(raw: Raw, data: DataConfig, registry: Registry) -> Choice | None:
@@ -238,10 +248,54 @@ def choose(raw: Raw, kind: str, registry: Registry) -> Choice:
     return Choice(kind, name, _validate(found.config_class(), raw, kind, section), found)
 
 
+def encoder_of(task: Choice, model: Choice, registry: Registry, raw: Raw | None = None) -> Choice | None:
+    """The encoder of a task that has one: the model itself, in both directions where it can, if `task.encoder` is left
+    out; None of other tasks, and of models that take no steps.
+
+    Raises:
+        ConfigError: if it is no backbone.
+    """
+    if "encoder" not in task.found.component.capabilities or "fitted" in model.found.component.capabilities:
+        return None
+    setting = getattr(task.config, "encoder", None)
+    if setting is None:
+        setting = {"name": model.name, **model.config.model_dump(mode="json", exclude_none=True)}
+        both_ways = {"bidirectional": True, "causal": False}
+        setting |= dict(
+            [(key, value) for key, value in both_ways.items() if key in type(model.config).model_fields][:1]
+        )
+    encoder = choose_inline("model", setting, registry, "task.encoder", raw)
+    if "backbone" not in encoder.found.component.capabilities:
+        where = (raw or Raw()).where("task.encoder")
+        raise ConfigError(
+            f"{where}task '{task.name}' needs an encoder that takes steps, and model '{encoder.name}' is counted",
+            hint="`--set task.encoder.name=lstm`, or another backbone",
+        )
+    return encoder
+
+
+def _with_encoder(task: Choice, model: Choice, registry: Registry, raw: Raw) -> tuple[Choice, Choice | None]:
+    """The task with all settings of its encoder, and the encoder."""
+    encoder = encoder_of(task, model, registry, raw)
+    if encoder is None:
+        return task, None
+    setting = {"name": encoder.name, **encoder.config.model_dump(mode="json", exclude_none=True)}
+    return replace(task, config=task.config.model_copy(update={"encoder": setting})), encoder
+
+
+def reward_of(task: Choice, registry: Registry, raw: Raw | None = None) -> Choice | None:
+    """The evaluator by which a task learns, `task.reward`; None of tasks without one."""
+    if "reward" not in task.found.component.capabilities:
+        return None
+    return choose_inline("evaluator", getattr(task.config, "reward"), registry, "task.reward", raw)  # noqa: B009
+
+
 def check_inline(core: Mapping[str, Any], registry: Registry, raw: Raw) -> None:
     """Raise for a component inside a core section that is unknown or has wrong settings."""
-    if core["data"].reader:  # else it depends on each file's suffix
+    if "name" in core["data"].reader:  # else it depends on each file's suffix
         choose_inline("reader", core["data"].reader, registry, "data.reader", raw)
+    if core["data"].target_tokenizer is not None:
+        choose_inline("tokenizer", core["data"].target_tokenizer, registry, "data.target_tokenizer", raw)
     choose_inline("step", core["training"].step, registry, "training.step", raw)
     for setting in core["training"].augment:
         choose_inline("augmentation", setting, registry, "training.augment", raw)
@@ -316,8 +370,10 @@ __all__ = [
     "choose_inline",
     "core_section",
     "data_section",
+    "encoder_of",
     "load_config",
     "read_raw",
     "resolve",
+    "reward_of",
     "toml_value",
 ]

@@ -37,7 +37,7 @@ def template(registry: Registry, names: Mapping[str, str]) -> str:
         raise ConfigError(f"[optimizer] has no use: model '{names['model']}' is counted, it takes no steps")
     for section in SECTIONS:
         if section in CORE_SECTIONS:
-            lines += ["", f"[{section}]", *_settings(CORE_SECTIONS[section])]
+            lines += ["", f"[{section}]", *_settings(CORE_SECTIONS[section], section)]
             continue
         if section == "optimizer" and fitted:
             continue
@@ -46,7 +46,7 @@ def template(registry: Registry, names: Mapping[str, str]) -> str:
         written = [f"[{section}]  # {_one_line(found.component.summary)}", f'name = "{name}"']
         if section == "model" and not fitted:
             written += [f"# {pretrained.KEY} =  # {pretrained.DESCRIPTION}"]
-        written += _settings(found.config_class())
+        written += _settings(found.config_class(), section)
         if section == "tokenizer" and section not in names:
             # A dataset brings its own, and another one would be an error.
             written = ["# for raw text; a dataset (data.path) brings its own", *(f"# {line}" for line in written)]
@@ -54,13 +54,18 @@ def template(registry: Registry, names: Mapping[str, str]) -> str:
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _settings(schema: type[Config]) -> Iterator[str]:
+def _settings(schema: type[Config], section: str) -> Iterator[str]:
+    """A line a setting; tables of settings, which TOML wants behind all others, are the last."""
     import tomli_w
 
+    tables: list[str] = []
     for name, info in schema.model_fields.items():
         comment = f"  # {_one_line(info.description)}" if info.description else ""
         default = info.get_default(call_default_factory=True)
-        if default is None or default is PydanticUndefined:
+        if isinstance(default, Config):
+            path = f"{section}.{name}"
+            tables += ["", f"[{path}]{comment}", *_settings(type(default), path)]
+        elif default is None or default is PydanticUndefined:
             # What has no default is shown, but commented out: TOML has no word for "none".
             yield f"# {name} ={comment}"
         elif isinstance(default, dict):
@@ -68,6 +73,7 @@ def _settings(schema: type[Config]) -> Iterator[str]:
             yield f"{name} = {{{inline}}}{comment}" if default else f"# {name} = {{}}{comment}"
         else:
             yield f"{tomli_w.dumps({name: _plain(default)}).strip()}{comment}"
+    yield from tables
 
 
 def _one_line(text: str) -> str:
@@ -80,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 def json_schema(registry: Registry) -> dict[str, Any]:
     """The JSON schema (2020-12) of a config file, with the settings of every installed component that can be used."""
-    sections: dict[str, Any] = {name: schema.model_json_schema() for name, schema in CORE_SECTIONS.items()}
+    sections: dict[str, Any] = {name: _schema(schema) for name, schema in CORE_SECTIONS.items()}
     for kind in COMPONENT_SECTIONS:
         schemas = [_component_schema(registry, kind, name) for name in registry.names(kind)]
         known = [schema for schema in schemas if schema]
@@ -92,6 +98,23 @@ def json_schema(registry: Registry) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {name: sections[name] for name in SECTIONS},
     }
+
+
+def _schema(settings: type[Config]) -> dict[str, Any]:
+    """With tables of settings where they stand: references would point into another document than the whole one."""
+    schema = settings.model_json_schema()
+    tables = schema.pop("$defs", {})
+
+    def inlined(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inlined(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        rest = {key: inlined(one) for key, one in value.items() if key != "$ref"}
+        return {**inlined(tables[value["$ref"].removeprefix("#/$defs/")]), **rest} if "$ref" in value else rest
+
+    found: dict[str, Any] = inlined(schema)
+    return found
 
 
 _INIT_FROM = {"type": "string", "description": pretrained.DESCRIPTION}
@@ -110,7 +133,7 @@ def _component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any
     try:
         found = registry.find(kind, name)
         # A family's members, and so their settings, are not to be imported for this.
-        schema: dict[str, Any] = {"type": "object"} if found.is_family else found.config_class().model_json_schema()
+        schema: dict[str, Any] = {"type": "object"} if found.is_family else _schema(found.config_class())
     except PluginError as error:
         logger.warning("not in the schema: %s", error.message)
         return None

@@ -34,17 +34,30 @@ def explain(error: Any, schema: type[Config], raw: Raw, section: str) -> ConfigE
     location = [str(part) for part in error["loc"] if not (isinstance(part, str) and part in _UNION_BRANCHES)]
     path = ".".join([section, *location])
     if error["type"] == "extra_forbidden":
-        known = list(schema.model_fields)
+        known = list(_table(schema, location[:-1]).model_fields)
         near = did_you_mean(location[-1], known)
         has = ", ".join(known) or "no settings"
-        return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{section}] has {has}")
+        where = ".".join([section, *location[:-1]])
+        return ConfigError(f"{raw.where(path)}unknown key {path}{near}", hint=f"[{where}] has {has}")
     if error["type"] == "missing":
         about = schema.model_fields.get(location[0])
         return ConfigError(f"{raw.where(section)}{path} is missing", hint=about.description if about else None)
     context = error.get("ctx", {})
     template = _BOUNDS.get(error["type"])
     reason = template.format(**context) if template else error["msg"][:1].lower() + error["msg"][1:]
+    if error["type"] == "value_error" and isinstance(error["input"], dict):  # of a whole table: it says what it got
+        return ConfigError(f"{raw.where(path)}{path}: {reason.removeprefix('value error, ')}")
     return ConfigError(f"{raw.where(path)}{path} {reason}, got {_shown(error['input'])}")
+
+
+def _table(schema: type[Config], location: list[str]) -> type[Config]:
+    """The schema of a table inside of another."""
+    for name in location:
+        inner: Any = schema.model_fields[name].annotation if name in schema.model_fields else None
+        if not (isinstance(inner, type) and hasattr(inner, "model_fields")):
+            break
+        schema = inner
+    return schema
 
 
 _UNION_BRANCHES = frozenset({"int", "float", "str", "bool", "none", "list[int]", "list[str]", "list[float]"})

@@ -1,4 +1,4 @@
-"""Lines of text, or JSON Lines, to what a classifier says of them, many documents at once."""
+"""Lines of text, or JSON Lines, to documents, and to what a classifier says of them, many at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmtool.data.fields import field_of, names_of_fields
 from lmtool.errors import DataError, did_you_mean
 from lmtool.posterior import SampledClassifier
 
@@ -24,10 +25,11 @@ DIGITS = 6
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Halves of pairs, which JSON can spell and UTF-8 cannot."""
+_MISSING = object()
 
 
 class Lines(NamedTuple):
-    """Some lines of the input, at most `AT_ONCE`."""
+    """Some lines of the input."""
 
     lines: list[str]
     first: int
@@ -45,13 +47,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class Form:
-    """How the input is written: a document a line, or a record a line, whose `field` is the text."""
+    """How the input is written: a document a line, or a record a line, whose `fields`, in this order, hold the text."""
 
     source: str
     """Its name, for messages."""
-    field: str | None = None
+    fields: tuple[str, ...] = ()
+    """Several are joined by line ends, as readers do."""
     prepare: Callable[[str], str] = str
     """What is read of a record's text. A line of text has no parts that could be left out."""
+
+    @property
+    def is_records(self) -> bool:
+        return bool(self.fields)
+
+    def count(self, lines: Lines) -> int:
+        """How many documents there are."""
+        return sum(map(bool, map(str.strip, lines.lines))) if self.fields else len(lines.lines)
 
     def entries(self, lines: Lines) -> list[Entry]:
         """The documents; of records, blank lines are none.
@@ -59,12 +70,12 @@ class Form:
         Raises:
             DataError: names the line that is no record, or lacks the text.
         """
-        if self.field is None:
+        if not self.fields:
             return [Entry(line) for line in lines.lines]
         numbered = enumerate(lines.lines, lines.first)
-        return [self._record(line, f"{self.source}:{number}", self.field) for number, line in numbered if line.strip()]
+        return [self._record(line, f"{self.source}:{number}") for number, line in numbered if line.strip()]
 
-    def _record(self, line: str, where: str, field: str) -> Entry:
+    def _record(self, line: str, where: str) -> Entry:
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -72,29 +83,40 @@ class Form:
             raise DataError(f"{where}: not JSON: {error}", hint) from None
         if not isinstance(fields, dict):
             raise DataError(f"{where}: must be an object, got {line[:40]}")
-        if field not in fields:
-            names = ", ".join(list(fields)[:8])
-            raise DataError(f"{where}: no field '{field}'{did_you_mean(field, list(fields))}; it has {names}")
-        text = fields.pop(field)
-        if not isinstance(text, str):
-            raise DataError(f"{where}: field '{field}' must be a string, got {text!r:.40}")
-        if not text.isascii() and (half := SURROGATE.search(text)):
-            raise DataError(f"{where}: field '{field}' holds \\u{ord(half[0]):04x}, half of a surrogate pair")
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return Entry(self.prepare(text).removesuffix("\n"), fields)
+        texts = [text_in(fields, name, where) for name in self.fields]
+        text = texts[0] if len(texts) == 1 else "\n".join(one.removesuffix("\n") for one in texts)
+        others = {name: value for name, value in fields.items() if name not in self.fields}
+        return Entry(self.prepare(text).removesuffix("\n"), others)
 
 
-def in_pieces(blocks: Iterable[str]) -> Iterator[Lines | None]:
-    """Lines of the input as `lmtool.filters.incoming_text` gives them; None where no more is there for now."""
+def text_in(fields: Mapping[str, Any], name: str, where: str) -> str:
+    """The text that a field of a record holds, with line feeds alone as line ends. See `lmtool.data.fields`.
+
+    Raises:
+        DataError: if there is none, or it is no text.
+    """
+    text = field_of(fields, name, _MISSING)
+    if text is _MISSING:
+        known = names_of_fields(fields)
+        raise DataError(f"{where}: no field '{name}'{did_you_mean(name, known)}; it has {', '.join(known[:8])}")
+    if not isinstance(text, str):
+        raise DataError(f"{where}: field '{name}' must be a string, got {text!r:.40}")
+    if not text.isascii() and (half := SURROGATE.search(text)):
+        raise DataError(f"{where}: field '{name}' holds \\u{ord(half[0]):04x}, half of a surrogate pair")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def in_pieces(blocks: Iterable[str], size: int = AT_ONCE) -> Iterator[Lines | None]:
+    """Lines of the input as `lmtool.filters.incoming_text` gives them, at most `size`; None where no more is there for
+    now."""
     first = 1
     for block in blocks:
         if not block:
             yield None
             continue
         lines = block[:-1].split("\n")
-        for start in range(0, len(lines), AT_ONCE):
-            yield Lines(lines[start : start + AT_ONCE], first + start)
+        for start in range(0, len(lines), size):
+            yield Lines(lines[start : start + size], first + start)
         first += len(lines)
 
 
@@ -192,4 +214,4 @@ def ranked(probabilities: np.ndarray) -> list[int]:
     return order
 
 
-__all__ = ["AT_ONCE", "Doubt", "Entry", "Form", "Lines", "Verdict", "as_documents", "in_pieces", "judge"]
+__all__ = ["AT_ONCE", "Doubt", "Entry", "Form", "Lines", "Verdict", "as_documents", "in_pieces", "judge", "text_in"]

@@ -10,7 +10,7 @@ from lmtool.errors import DataError
 from lmtool.prediction import DIGITS, SURROGATE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lmtool.prediction import Verdict
 
@@ -22,7 +22,7 @@ class Layout:
     """What of a verdict is written."""
 
     field: str | None = None
-    """Where the text stands in a record of the input, and `text` where lines were read."""
+    """Where the text stands in a record of the input; None for `text`: of lines, or where it is of several fields."""
     multi_label: bool = False
     top_k: int | None = None
     """So many of the likeliest classes, besides what is predicted."""
@@ -38,15 +38,8 @@ class Layout:
         Raises:
             DataError: if a field has the name of something that is predicted.
         """
-        predicted = {f"{self.prefix}{name}": value for name, value in self._predicted(verdict, explanation).items()}
         own = {**verdict.entry.fields, **({self.field or "text": verdict.entry.text} if self.text else {})}
-        if clash := next((name for name in predicted if name in own), None):
-            hint = f"`--prefix predicted_` writes predicted_{clash} beside it"
-            raise DataError(f"a record has a field '{clash}', and so does what is predicted", hint)
-        line = json.dumps(own | predicted, ensure_ascii=False)
-        if not line.isascii() and SURROGATE.search(line):  # of another field, which UTF-8 cannot spell and JSON can
-            line = json.dumps(own | predicted)
-        return line + "\n"
+        return with_predicted(own, self._predicted(verdict, explanation), self.prefix)
 
     def _predicted(self, verdict: Verdict, explanation: Explanation | None) -> dict[str, Any]:
         if self.multi_label:
@@ -70,9 +63,26 @@ class Layout:
         return "\t".join(f"{' '.join(label.split())}\t{probability:.6g}" for label, probability in pairs) + "\n"
 
 
+def with_predicted(own: Mapping[str, Any], predicted: Mapping[str, Any], prefix: str) -> str:
+    """A line of JSON: a record's own fields, then what is predicted, with `prefix` before its names.
+
+    Raises:
+        DataError: if a field has the name of something that is predicted.
+    """
+    named = {f"{prefix}{name}": value for name, value in predicted.items()}
+    if clash := next((name for name in named if name in own), None):
+        hint = f"`--prefix predicted_` writes predicted_{clash} beside it"
+        raise DataError(f"a record has a field '{clash}', and so does what is predicted", hint)
+    whole = {**own, **named}
+    line = json.dumps(whole, ensure_ascii=False)
+    if not line.isascii() and SURROGATE.search(line):  # of another field, which UTF-8 cannot spell and JSON can
+        line = json.dumps(whole)
+    return line + "\n"
+
+
 def _described(verdict: Verdict, number: int) -> dict[str, Any]:
     label, probability = verdict.pair(number)
     return {"label": label, "probability": probability}
 
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "with_predicted"]

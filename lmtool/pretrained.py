@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lmtool.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lmtool.config import Choice, Raw, RunConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 KEY = "init_from"
 DESCRIPTION = "a run whose backbone and embedding training starts from; without `name`, its model's settings hold, too"
 WEIGHTS = Path("model", "weights.safetensors")
+ANSWERS = "begin.kernel"
+"""A weight that networks from text to text have, and no others."""
 
 
 def init_from(raw: Raw) -> str | None:
@@ -31,30 +35,48 @@ def init_from(raw: Raw) -> str | None:
 
 def with_source(raw: Raw, registry: Registry) -> Raw:
     """A config in which `model.init_from` leaves nothing open: the model is that of the run, unless one is named, and
-    so is the size of the embedding, unless it is given.
+    so is the size of the embedding, unless it is given. Where both tasks answer texts with texts, all settings of the
+    task that are left out are those of the run, as far as both tasks have them.
 
     Raises:
-        ConfigError: if the model is counted, its name or the tokenizer is another than the run's, or the embedding
-            is to begin as something else, too.
+        ConfigError: if the task needs such a run and there is none, the model is counted, its name or the tokenizer is
+            another than the run's, or the embedding is to begin as something else, too.
         DataError: if there is no such run, or it is damaged or has no weights yet.
     """
-    path = init_from(raw)
-    if path is None:
+    path, task = init_from(raw), dict(raw.values.get("task", {}))
+    name = task.get("name", "lm")
+    found = registry.find("task", name) if isinstance(name, str) else None
+    if path is None or found is None:
+        if found is not None and "reward" in found.component.capabilities:
+            what = f"{raw.where('task')}task '{name}' goes on from a run, and model.{KEY} is missing"
+            raise ConfigError(what, hint=f"`--set model.{KEY}=RUN`, a run of seq2seq")
         return raw
     values = dict(raw.values)
     if "name" not in values["model"]:
         values["model"] = {**_section(path, "model"), **values["model"]}
-    name = values["model"].get("name")
-    if isinstance(name, str) and "backbone" not in registry.find("model", name).component.capabilities:
-        raise ConfigError(f"{raw.where('model')}model '{name}' is counted: it has no weights to start from {path} with")
-    task = dict(values.get("task", {}))
-    schema = registry.find("task", str(task.get("name", "lm"))).config_class()
+    model = values["model"].get("name")
+    if isinstance(model, str) and "backbone" not in registry.find("model", model).component.capabilities:
+        raise ConfigError(
+            f"{raw.where('model')}model '{model}' is counted: it has no weights to start from {path} with"
+        )
+    schema = found.config_class()
+    if "texts" in found.component.capabilities:
+        task = {**_settings(path, schema.model_fields, registry), **task}
+        values["task"] = task
     if "vectors" in schema.model_fields and task.get("vectors"):
         what = f"{raw.where('task.vectors')}task.vectors and model.{KEY} both say how the embedding begins"
         raise ConfigError(what, hint="leave one of them out")
     if "embedding_size" in schema.model_fields and "embedding_size" not in task:
         values["task"] = {**task, "embedding_size": embedding_size(path)}
     return replace(raw, values=values)
+
+
+def _settings(path: str, names: Collection[str], registry: Registry) -> dict[str, Any]:
+    """Settings with these names of a run's task, if that answers texts with texts, too; else none."""
+    settings = _section(path, "task")
+    if "texts" not in registry.find("task", str(settings["name"])).component.capabilities:
+        return {}
+    return {name: value for name, value in settings.items() if name in names}
 
 
 def check_tokenizer(path: str, given: Choice, where: str) -> None:
@@ -87,7 +109,22 @@ def record(config: RunConfig, dataset: Dataset, run: Path) -> dict[str, Any]:
             f"ids in {dataset.path} were written with another tokenizer than that of {path}",
             hint=f"`lmtool tokenize --with {path} --train FILE … -o DATASET`",
         )
+    answers_with = _target_fingerprint(path)
+    if answers_with is not None and answers_with != dataset.target_tokenizer.fingerprint:
+        raise DataError(
+            f"targets in {dataset.path} were written with another tokenizer than those that {path} gives",
+            hint=f"`lmtool tokenize --with {path} --train FILE … -o DATASET`",
+        )
     return {KEY: {"run": path, "sha256": digest(path)}}
+
+
+def _target_fingerprint(path: str) -> str | None:
+    """Of the tokenizer of what a run's model answers; None if it does not answer with texts."""
+    own = Path(path, "target-tokenizer", "component.json")
+    if own.is_file():
+        return str(_json(own).get("fingerprint"))
+    answers = ANSWERS in _shapes(Path(path) / WEIGHTS, path)
+    return str(_json(Path(path, "tokenizer", "component.json")).get("fingerprint")) if answers else None
 
 
 def embedding_size(path: str) -> int:

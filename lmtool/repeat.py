@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lmtool.data.folds import Folds
-from lmtool.errors import ConfigError, DataError
+from lmtool.errors import ConfigError, DataError, UsageError
 from lmtool.files import write_atomic
 from lmtool.records import read_record
 
@@ -42,9 +42,16 @@ class Repetition:
 
 
 def undivided(config: RunConfig) -> RunConfig:
-    """The config by which text is read that folds are made of: each takes its own share for validation."""
-    if config.data.path is not None or not config.data.valid_fraction:
+    """The config by which text is read that folds are made of: each takes its own share for validation.
+
+    Raises:
+        UsageError: if a dataset is named, whose validation split is there already, and a share, too.
+    """
+    if not config.data.valid_fraction:
         return config
+    if config.data.path is not None:
+        problem = "data.path names a dataset, whose validation text all folds have, and data.valid_fraction another"
+        raise UsageError(problem, hint="leave data.valid_fraction out, or name text by data.train")
     return replace(config, data=config.data.model_copy(update={"valid_fraction": 0.0}))
 
 
@@ -61,7 +68,7 @@ def repetitions(
         folds: Parts of the training documents, each of which is the test text once; None to leave the text as it is.
 
     Raises:
-        DataError: if folds are wanted of documents without labels, or of fewer than there are folds.
+        DataError: if folds are wanted of documents without labels and targets, or of fewer than there are folds.
     """
     parts = [None] if folds is None else list(range(folds))
     fraction = 0.0 if config.data.path is not None else config.data.valid_fraction
@@ -78,9 +85,8 @@ def repetitions(
 
 
 def _of_dataset(data: DataConfig, dataset: Dataset) -> DataConfig:
-    return data.model_copy(
-        update={"path": str(dataset.path.absolute()), "train": [], "valid": [], "test": [], "valid_fraction": 0.0}
-    )
+    sources: dict[str, Any] = {"train": [], "valid": [], "test": [], "valid_fraction": 0.0, "target_tokenizer": None}
+    return data.model_copy(update={"path": str(dataset.path.absolute()), **sources})
 
 
 def with_seed(config: RunConfig, number: int) -> RunConfig:

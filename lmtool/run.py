@@ -4,6 +4,7 @@ RUN/
   run.json          format version, components with versions, dataset, state, best figure
   config.toml       resolved: every setting, defaults included
   tokenizer/        see `lmtool.data.tokenizer_folder`
+  target-tokenizer/ of what a model of texts gives, where that has a tokenizer of its own
   metrics.jsonl     see `lmtool.training.metrics_log`
   checkpoints/      see `lmtool.training.checkpoint`; models that take steps only
   model/            the best model: weights and JSON, with checksums
@@ -17,24 +18,26 @@ import shutil
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lmtool import __version__, pretrained
 from lmtool.checksums import NAME as CHECKSUMS
 from lmtool.checksums import verify_checksums, write_checksums
+from lmtool.contents import check_contents, components, contents, imported
 from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, explain_os_errors, held, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
 from lmtool.records import read_record
-from lmtool.tasks.fitted import fitted_model, gives_classes
+from lmtool.tasks.fitted import fitted_model, predicted_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lmtool.api import Classifier, LanguageModel, Tokenizer
+    from lmtool.api import Answerer, Classifier, LanguageModel, Tokenizer
     from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
+    from lmtool.tasks.fitted import Predicts
 
 FORMAT = "lmtool-run"
 FORMAT_VERSION = 1
@@ -42,6 +45,13 @@ RECORD = "run.json"
 GO_ON = "run the same `lmtool train` again to go on"
 COMPARED = ("task", "model", "optimizer", "training")
 """Sections that must not change while a run is trained; the dataset's key stands for data and tokenizer."""
+KINDS: dict[str, str] = {"tokens": "a language model", "classes": "a classifier", "texts": "a model of texts"}
+HINTS: dict[str, str] = {
+    "tokens": "`lmtool score {run}` gives lines of text their probabilities",
+    "classes": "`lmtool predict {run}` gives documents their classes, `lmtool eval` says how well",
+    "texts": "`lmtool predict {run}` answers documents with texts, `lmtool eval` says how well",
+}
+"""What to do with a run's model, by what it predicts."""
 
 
 class Run:
@@ -69,7 +79,7 @@ class Run:
             DataError: if something else is there; with `force` a run is replaced, but never anything else.
         """
         from lmtool.data.reading import reader_of
-        from lmtool.data.tokenizer_folder import FOLDER
+        from lmtool.data.tokenizer_folder import FOLDER, TARGET_FOLDER
 
         if not path.name:
             raise DataError(f"{path} cannot be made a run", hint="`-o` names a new folder, as in `-o runs/lstm`")
@@ -82,23 +92,25 @@ class Run:
             "version": FORMAT_VERSION,
             "lmtool": __version__,
             "state": "started",
-            "components": _components(config, dataset, registry),
+            "components": components(config, dataset, registry),
             "dataset": {
                 "path": str(dataset.path.absolute()),
                 "key": dataset.key,
                 "fingerprint": dataset.fingerprint,
                 "labels": dataset.record.get("labels"),
                 "reader": reader_of(dataset.record),
+                **({"targets": list(dataset.target_fields)} if dataset.target_fields else {}),
             },
             "result": {},
-            **_imported(config),
-            **_contents(config, registry),
+            **imported(config),
+            **contents(config, registry, lambda path: Run.open(path, registry).model_digest),
             **pretrained.record(config, dataset, path),
         }
         # Whoever still trains the run that is replaced would go on writing into the new one.
         with _locked(path) if is_run else contextlib.nullcontext(), atomic_folder(path, replace=is_run) as scratch:
             (scratch / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-            shutil.copytree(dataset.path / FOLDER, scratch / FOLDER)
+            for folder in (FOLDER, TARGET_FOLDER) if dataset.has_target_tokenizer else (FOLDER,):
+                shutil.copytree(dataset.path / folder, scratch / folder)
             (scratch / RECORD).write_text(_to_json(record), encoding="utf-8")
         return cls(path, record, registry)
 
@@ -153,7 +165,13 @@ class Run:
     @property
     def reader(self) -> dict[str, Any]:
         """`name` and settings of what read the training text; empty if nobody knows."""
-        return dict(self.config["data"].get("reader") or self.record["dataset"].get("reader") or {})
+        given = self.config["data"].get("reader", {})
+        return dict(given if "name" in given else self.record["dataset"].get("reader") or {})
+
+    @property
+    def target_fields(self) -> tuple[str, ...]:
+        """The fields of records that held what its model learned to answer; none of a model of another kind."""
+        return tuple(map(str, self.record["dataset"].get("targets", ())))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -162,35 +180,46 @@ class Run:
         return load_tokenizer(self.path / FOLDER, self._registry)
 
     @cached_property
-    def predicts(self) -> Literal["tokens", "classes"]:
-        """What its model gives: a language model probabilities of tokens, a classifier those of classes."""
-        return "classes" if gives_classes(self._choice("task")) else "tokens"
+    def target_tokenizer(self) -> Tokenizer:
+        """Of what a model of texts gives: the same object as `tokenizer`, if there is only one."""
+        from lmtool.data.tokenizer_folder import open_target_tokenizer
+
+        own = open_target_tokenizer(self.path, self._registry)
+        return own[0] if own else self.tokenizer
+
+    @cached_property
+    def predicts(self) -> Predicts:
+        """What its model gives: probabilities of tokens, those of classes, or texts."""
+        return predicted_by(self._choice("task"))
 
     def language_model(self) -> LanguageModel:
         """The best model so far.
 
         Raises:
-            DataError: if there is none yet, it is damaged, or it is a classifier.
+            DataError: if there is none yet, it is damaged, or it is a model of another kind.
             PluginError: if the plugin that made it is not installed.
         """
-        if self.predicts != "tokens":
-            hint = f"`lmtool predict {self.path}` gives documents their classes, `lmtool eval` says how well"
-            raise DataError(f"{self.path} is a classifier, not a language model", hint)
+        self._check_predicts("tokens")
         model: LanguageModel = self._model()
         return model
 
     def classifier(self) -> Classifier:
-        """The best model so far.
-
-        Raises:
-            DataError: if there is none yet, it is damaged, or it is a language model.
-            PluginError: if the plugin that made it is not installed.
-        """
-        if self.predicts != "classes":
-            hint = f"`lmtool score {self.path}` gives lines of text their probabilities"
-            raise DataError(f"{self.path} is a language model, not a classifier", hint)
+        """As `language_model`, of a run that gives documents classes."""
+        self._check_predicts("classes")
         model: Classifier = self._model()
         return model
+
+    def text_model(self) -> Answerer:
+        """As `language_model`, of a run that answers documents with texts: a `lmtool.api.TextModel` of one that also
+        gives texts probabilities."""
+        self._check_predicts("texts")
+        model: Answerer = self._model()
+        return model
+
+    def _check_predicts(self, wanted: Predicts) -> None:
+        if self.predicts != wanted:
+            hint = HINTS[self.predicts].format(run=self.path)
+            raise DataError(f"{self.path} is {KINDS[self.predicts]}, not {KINDS[wanted]}", hint)
 
     def _model(self) -> Any:
         folder = self.path / "model"
@@ -204,11 +233,22 @@ class Run:
         if is_fitted:
             return fitted_model(model, task).load(folder)
         prepare_jax()
-        return task.load().load(folder, task.config, backbone=model.load()(model.config))
+        made = {"backbone": model.load()(model.config)}
+        if encoder := self._encoder(task, model):
+            made["encoder"] = encoder.load()(encoder.config)
+        return task.load().load(folder, task.config, **made)
+
+    def _encoder(self, task: Choice, model: Choice) -> Choice | None:
+        from lmtool.config import encoder_of
+
+        try:
+            return encoder_of(task, model, self._registry)
+        except PluginError as error:
+            raise self._missing("model", error) from error
 
     def verify(self) -> None:
         """Read all that is there. Raises DataError naming the first file that is not what was written."""
-        _ = self.config, self.tokenizer
+        _ = self.config, self.tokenizer, self.target_tokenizer
         if self.is_finished or (self.path / "model").is_dir():
             verify_checksums(self.path / "model", hint=self._start_over)
         for checkpoint in sorted((self.path / "checkpoints").glob("step-*")):
@@ -228,7 +268,7 @@ class Run:
             raise DataError(f"{self.path} has no model yet", hint=GO_ON)
         return digest_of_file(folder / CHECKSUMS)
 
-    def write_model(self, model: LanguageModel | Classifier, posterior: Any = None) -> None:
+    def write_model(self, model: LanguageModel | Classifier | Answerer, posterior: Any = None) -> None:
         """Put a model in the place of the one that is there.
 
         Args:
@@ -265,11 +305,12 @@ class Run:
         hint = "`--force` starts over, `-o` names another folder"
         if dataset.key != self.record["dataset"]["key"]:
             raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
-        if self.record.get("imported") != _imported(config).get("imported"):
+        if self.record.get("imported") != imported(config).get("imported"):
             raise ConfigError(f"{self.path} was begun with another content of the file that is imported", hint)
         if self.record.get("init_from") != pretrained.record(config, dataset, self.path).get("init_from"):
             raise ConfigError(f"{self.path} was begun with other weights of {config.init_from}", hint)
-        self._check_contents(config, hint)
+        now_held = contents(config, self._registry, lambda path: Run.open(path, self._registry).model_digest)
+        check_contents(self.record.get("contents", {}), now_held.get("contents", {}), self.path, hint)
         now = flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
         before = flat({name: section for name, section in self._resolved().items() if name in COMPARED})
         for key in [*now, *before]:
@@ -277,13 +318,7 @@ class Run:
                 was, is_ = (_shown(values.get(key)) for values in (before, now))
                 raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
         if not self.is_finished:
-            self._check_versions(_components(config, dataset, self._registry), hint)
-
-    def _check_contents(self, config: RunConfig, hint: str) -> None:
-        before = self.record.get("contents", {})
-        for key, now in _contents(config, self._registry).get("contents", {}).items():
-            if before.get(key, now)["sha256"] != now["sha256"]:  # what was begun by an older version has noted none
-                raise ConfigError(f"{self.path} was begun with another content of {key}, {now['path']}", hint)
+            self._check_versions(components(config, dataset, self._registry), hint)
 
     def _check_versions(self, now: list[dict[str, Any]], hint: str) -> None:
         """Half a run by one version of a component and half by another would be neither's."""
@@ -332,52 +367,6 @@ def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
     return held(path / ".lock", f"another process is training {path}")
 
 
-def _components(config: RunConfig, dataset: Dataset, registry: Registry) -> list[dict[str, Any]]:
-    from lmtool.config import choose_inline
-    from lmtool.data.tokenizer_folder import FOLDER, find_component, tokenizer_record
-
-    records = [find_component(tokenizer_record(dataset.path / FOLDER), registry).record()]
-    records += [one.found.record() for one in (config.task, config.model, config.optimizer) if one]
-    if config.optimizer:
-        records.append(choose_inline("step", config.training.step, registry, "training.step").found.record())
-        augment = [choose_inline("augmentation", one, registry, "training.augment") for one in config.training.augment]
-        records += [one.found.record() for one in augment]
-    return records
-
-
-def is_imported(config: RunConfig) -> bool:
-    """Whether the model is read from a file; see `lmtool.api.ImportedModel`."""
-    return "imported" in config.model.found.component.capabilities
-
-
-def _imported(config: RunConfig) -> dict[str, Any]:
-    """The entry of a run that says which file was imported, and what it held."""
-    from lmtool.data.reading import digest_of_file
-
-    if not is_imported(config):
-        return {}
-    file = str(getattr(config.model.config, "file"))  # noqa: B009 - what such a model's settings have
-    return {"imported": {"file": file, "sha256": digest_of_file(Path(file))}}
-
-
-def _contents(config: RunConfig, registry: Registry) -> dict[str, Any]:
-    """The entry of a run that says what the files and runs held that its settings name; empty if they name none."""
-    from lmtool.config import choose_inline
-    from lmtool.data.reading import digest_of_file
-
-    chosen = {"task": config.task, "model": config.model}
-    for number, setting in enumerate(config.training.augment):
-        chosen[f"training.augment.{number}"] = choose_inline("augmentation", setting, registry, "training.augment")
-    found = {}
-    for section, choice in chosen.items():
-        for name in sorted(choice.config.FILES | choice.config.RUNS):
-            if path := getattr(choice.config, name):
-                is_run = name in choice.config.RUNS
-                digest = Run.open(path, registry).model_digest if is_run else digest_of_file(Path(path))
-                found[f"{section}.{name}"] = {"path": path, "sha256": digest}
-    return {"contents": found} if found else {}
-
-
 def _read_record(path: Path) -> dict[str, Any]:
     makes_one = "`lmtool train -o RUN` makes one"
     return read_record(path / RECORD, "run", version=FORMAT_VERSION, check=_check_record, makes_one=makes_one)
@@ -403,4 +392,4 @@ def _shown(value: Any) -> str:
     return "unset" if value is None else repr(value)
 
 
-__all__ = ["RECORD", "Run", "flat", "is_imported"]
+__all__ = ["RECORD", "Run", "flat"]

@@ -6,6 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+HIGHER_IS_BETTER = frozenset({"accuracy", "reward"})
+"""Figures of validation that `training.monitor` may name; of the others the lowest is best."""
+
 
 class Config(BaseModel):
     """Base of every component's settings: frozen, strict, unknown keys forbidden.
@@ -57,11 +60,24 @@ class DataConfig(Config):
     train: list[str] = Field([], description="sources to learn from: files, globs, folders, `builtin:pydoc`")
     valid: list[str] = Field([], description="sources that decide when to stop and which checkpoint is best")
     test: list[str] = Field([], description="sources that only `eval` reads")
-    reader: dict[str, Any] = Field({}, description="`name` of a reader and its settings; by file suffix if left out")
+    reader: dict[str, Any] = Field({}, description="settings of the reader, and its `name`; by file suffix if left out")
     label: str | None = Field(None, min_length=1, description="the field of labels; classification takes `label`")
+    target: str | list[str] | None = Field(
+        None,
+        min_length=1,
+        description="the field of a document's answers; of several names the first that it has",
+    )
+    target_tokenizer: str | dict[str, Any] | None = Field(
+        None, description="`name` and settings of a tokenizer of targets alone; that of the text if left out"
+    )
     valid_fraction: float = Field(
         0.0, ge=0, lt=1, description="share of the training documents held out to validate on"
     )
+
+    @property
+    def target_fields(self) -> tuple[str, ...]:
+        """The names in `target`."""
+        return (self.target,) if isinstance(self.target, str) else tuple(self.target or ())
 
 
 class TrainingConfig(Config):
@@ -97,7 +113,11 @@ class TrainingConfig(Config):
     eval_every: int | None = Field(None, ge=1, description="steps between validations; an epoch if left out")
     log_every: int = Field(50, ge=1, description="steps between lines in metrics.jsonl")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
-    monitor: str = Field("loss", description="validation figure that picks the best model: loss; accuracy, of classes")
+    monitor: str = Field(
+        "loss",
+        description="validation figure that picks the best model: loss; accuracy, of classes; reward, of what learns "
+        "from rewards, and then the default",
+    )
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     steps_per_dispatch: int = Field(1, ge=1, description="steps handed to the device at once; a GPU's small models")
     step: dict[str, Any] = Field({"name": "descent"}, description="the compiled step and its settings")
@@ -110,16 +130,68 @@ class TrainingConfig(Config):
         return self
 
 
+class DecodingConfig(Config):
+    """How a text model's answers are searched for, or drawn: `[evaluation.decoding]`, and options of `lmtool predict`.
+
+    References:
+        Wu et al., "Google's neural machine translation system", 2016 (length and coverage penalties, equation 14).
+        Holtzman et al., "The curious case of neural text degeneration", 2020 (top-p).
+    """
+
+    beam: int = Field(5, ge=1, description="hypotheses that are kept at each step; 1 is greedy search")
+    n_best: int = Field(1, ge=1, description="answers to each document, the best first; at most `beam`, of samples any")
+    length_penalty: float = Field(
+        1.0, ge=0, description="α: a score is the log-probability over ((5 + length) / 6) to the power α"
+    )
+    coverage_penalty: float = Field(0.0, ge=0, description="β: favours answers that attend to all of the document")
+    sample: bool = Field(False, description="draw answers from the model's probabilities instead of searching")
+    temperature: float = Field(1.0, gt=0, description="sample: logits are divided by it")
+    top_k: int | None = Field(None, ge=1, description="sample: from so many of the likeliest tokens alone")
+    top_p: float | None = Field(None, gt=0, le=1, description="sample: from the likeliest tokens with this share alone")
+    min_length: int = Field(0, ge=0, description="tokens before an answer may end")
+    max_length: int | None = Field(
+        None, ge=1, description="tokens after which it is cut off; that of the longest training target if left out"
+    )
+    no_repeat_ngram: int = Field(0, ge=0, description="no sequence of so many tokens twice in an answer; 0 allows all")
+    replace_unknown: bool = Field(
+        False, description="an unknown word becomes the word of the document that is attended to most"
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> DecodingConfig:
+        if self.max_length is not None and self.min_length > self.max_length:
+            raise ValueError(f"min_length must be at most max_length (={self.max_length}), got {self.min_length}")
+        if not self.sample and self.n_best > self.beam:
+            raise ValueError(f"n_best must be at most beam (={self.beam}), got {self.n_best}")
+        for name in ("temperature", "top_k", "top_p"):
+            if not self.sample and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no use with sample = false")
+        return self
+
+
 class EvaluationConfig(Config):
     """What `lmtool eval` computes, and how."""
 
     evaluators: list[str | dict[str, Any]] | None = Field(
         None,
         min_length=1,
-        description="names, or tables with settings; if left out, perplexity, of classes classification and log-loss",
+        description="names, or tables with settings; perplexity if left out, of classes classification and log-loss, "
+        "of texts bleu and chrf",
     )
     batch_size: int = Field(16, ge=1, description="contiguous pieces of the text that are read side by side")
     bptt: int = Field(128, ge=1, description="time steps per window; changes speed, not results")
+    decoding: DecodingConfig = Field(
+        default_factory=lambda: DecodingConfig.model_validate({}),
+        description="how texts are answered: a table of its own",
+    )
 
 
-__all__ = ["Config", "DataConfig", "EvaluationConfig", "ScheduleConfig", "TrainingConfig"]
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "Config",
+    "DataConfig",
+    "DecodingConfig",
+    "EvaluationConfig",
+    "ScheduleConfig",
+    "TrainingConfig",
+]

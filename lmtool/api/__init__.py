@@ -6,6 +6,7 @@ plugin of a kind must do is checked by `lmtool.testing`.
     descriptors   what hooks yield               learning     tasks, optimizers, the compiled step
     text          readers, tokenizers            evaluation   predictions, evaluators, trackers
     models        trained models, backbones      classes      documents, classifiers, augmentations
+    texts         models that answer a text with a text, evaluators of what they answer
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from lmtool.api.models import (
     ParametricModel,
 )
 from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
+from lmtool.api.texts import Answerer, FittedTextModel, Hypothesis, TextEvaluator, TextModel, TextPredictions
 
 __all__ = [
     "API_VERSION",
     "KINDS",
     "AdaptableModel",
+    "Answerer",
     "Augmentation",
     "Backbone",
     "ClassPredictions",
@@ -42,7 +45,9 @@ __all__ = [
     "Family",
     "FittedClassifier",
     "FittedModel",
+    "FittedTextModel",
     "HiddenStateModel",
+    "Hypothesis",
     "ImportedModel",
     "LanguageModel",
     "Metric",
@@ -53,6 +58,9 @@ __all__ = [
     "Record",
     "StepFactory",
     "Task",
+    "TextEvaluator",
+    "TextModel",
+    "TextPredictions",
     "TextTokenizer",
     "TokenPredictions",
     "Tokenizer",

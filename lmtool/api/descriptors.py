@@ -41,8 +41,12 @@ class Component:
     capabilities: frozenset[str] = frozenset()
     """What the target can do.
 
-    Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`; `classifier` if what is fitted is a `Classifier`.
-    Tasks: `classes` if their models are classifiers, language models otherwise. Readers: the suffixes that they read.
+    Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`; `classifier` if what is fitted is a `Classifier`,
+    `texts` if it is an `Answerer`.
+    Tasks: `classes` if their models are classifiers, `texts` if they answer texts with texts, language models
+    otherwise; `encoder` if the target also takes `encoder`, a second backbone; `reward` if it takes `reward`, a
+    `TextEvaluator` that its setting of that name chooses, and goes on from a run. Readers: the suffixes that they read;
+    `targets` if their records are pairs of texts, with a field `target`, which then is kept without being asked for.
     Any kind: `family` if it stands for many, of which `name:member` says one.
     """
     api: int = API_VERSION

@@ -20,6 +20,10 @@ class Task(Protocol):
     With the capability `classes`, `predictor` and `load` give a `Classifier` in the place of a `LanguageModel`. A task
     may also have `param_depths(params)`, a pytree like `params` of whole numbers: 0 for what lies nearest to the input,
     most for the head. It is what layer-wise learning rates and unfreezing go by.
+
+    And it may have `fixed(params)`, made from the parameters that training starts from: a pytree of arrays that never
+    change, which `loss` finds in `batch["fixed"]`, whole also where a batch is shared or parted. A resumed run makes it
+    anew. It is no part of the compiled step, of checkpoints, or of what the optimizer sees.
     """
 
     num_data: int

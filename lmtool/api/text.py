@@ -32,6 +32,9 @@ class Reader(Protocol):
 
     The config may have `prepared(text)`: what the settings leave of a document's text. `lmtool predict` reads records
     from elsewhere so.
+
+    A reader of `scheme:name` sources may have `files(source)`, the names of the files behind one: a dataset's key then
+    stands for their bytes, and a change while they are read is noticed.
     """
 
     def read(self, source: str) -> Iterator[Record]:

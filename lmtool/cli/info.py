@@ -1,15 +1,19 @@
-"""`lmtool info`: versions, devices, folders, what a report of a fault should hold; or what a run is."""
+"""`lmtool info`: versions, devices, folders, what a report of a fault should hold; or what a run or a dataset is."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmtool.cli import terminal
+from lmtool.cli import dataset_facts, terminal
 from lmtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from lmtool.data.dataset import Dataset
+    from lmtool.run import Run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -32,21 +36,39 @@ LIBRARIES = (
 
 @app.command()
 def info(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Show what this run is instead.")] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read all files of RUN and compare their checksums.")
-    ] = False,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[RUN|DATASET]", help="Show what this run or dataset is instead.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all files of it and compare their checksums.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show versions, devices, plugins and folders; or what a run is, and whether all of it is undamaged."""
-    if verify and run is None:
-        raise UsageError("`--verify` checks a run, and none was named", hint="`lmtool info RUN --verify`")
-    facts = gather() if run is None else describe(run, verify=verify)
+    """Show versions, devices, plugins and folders; or what a run or dataset is, and whether all of it is undamaged."""
+    if verify and path is None:
+        what = "`--verify` checks a run or a dataset, and none was named"
+        raise UsageError(what, hint="`lmtool info RUN --verify`")
+    facts, rows = _of(path, verify=verify) if path else _of_here()
     if as_json:
         terminal.answer_json({"schema": 1, **facts})
         return
-    for name, value in _flat(facts) if run is None else _flat_run(facts):
+    for name, value in rows:
         terminal.answer(f"{name:<18} {value}")
+
+
+def _of_here() -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    facts = gather()
+    return facts, _flat(facts)
+
+
+def _of(path: Path, *, verify: bool) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    from lmtool.data.dataset import RECORD, Dataset
+
+    if (path / RECORD).is_file():
+        dataset = Dataset.open(path, terminal.registry())
+        if verify:
+            dataset.verify()
+        return {**dataset_facts.described(dataset), "verified": verify}, _flat_dataset(dataset, verified=verify)
+    facts = describe(path, verify=verify)
+    return facts, _flat_run(facts)
 
 
 def describe(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -62,6 +84,7 @@ def describe(path: Path, *, verify: bool) -> dict[str, Any]:
         "run": str(path),
         "state": "finished" if run.is_finished else "started",
         "components": run.components,
+        "targets": _targets(run),
         "result": run.result,
         "model": {"files": len(files), "bytes": sum(file.stat().st_size for file in files)},
         "posterior": has_posterior(run),
@@ -69,18 +92,50 @@ def describe(path: Path, *, verify: bool) -> dict[str, Any]:
     }
 
 
+def _targets(run: Run) -> dict[str, Any] | None:
+    """The fields of its targets, as far as they are known, and their tokenizer; None if its dataset has none."""
+    from lmtool.data.tokenizer_folder import TARGET_FOLDER, tokenizer_record
+
+    dataset, named = run.learned_dataset(), run.config["data"].get("target")
+    fields = dataset.target_fields if dataset else (named,) if isinstance(named, str) else tuple(named or ())
+    folder = run.path / TARGET_FOLDER
+    own = tokenizer_record(folder) if folder.is_dir() else None
+    if not fields and own is None:
+        return None
+    return {"fields": list(fields), **({"tokenizer": own} if own else {})}
+
+
+def _flat_dataset(dataset: Dataset, *, verified: bool) -> list[tuple[str, str]]:
+    """Rows for people."""
+    rows = [("dataset", str(dataset.path)), ("text", dataset_facts.tokenizer_line(dataset.record["tokenizer"]))]
+    if dataset.labels:
+        rows.append(("labels", f"in '{dataset.labels.field}': {dataset_facts.labels_line(dataset)}"))
+    rows += _flat_targets(dataset.record.get("targets"))
+    rows += [(name, dataset_facts.split_line(dataset.split(name))) for name in dataset.split_names]
+    return [*rows, _checksums(verified)]
+
+
+def _flat_targets(targets: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if targets is None:
+        return []
+    where = f"in '{', '.join(targets['fields'])}': " if targets["fields"] else ""
+    return [("targets", where + dataset_facts.target_tokenizer_line(targets))]
+
+
+def _checksums(verified: bool) -> tuple[str, str]:
+    return "checksums", "all files are as they were written" if verified else "`--verify` compares them"
+
+
 def _flat_run(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows for people."""
     rows = [("run", facts["run"]), ("state", facts["state"])]
     rows += [(one["kind"], f"{one['name']} ({one['distribution']} {one['version']})") for one in facts["components"]]
+    rows += _flat_targets(facts["targets"])
     rows += [(name, str(value)) for name, value in facts["result"].items() if not isinstance(value, dict | list)]
     rows.append(("model", f"{facts['model']['files']} files, {facts['model']['bytes']:,} bytes"))
     if facts["posterior"]:
         rows.append(("posterior", "a standard deviation of each weight; `--posterior samples:K` draws from it"))
-    return [
-        *rows,
-        ("checksums", "all files are as they were written" if facts["verified"] else "`--verify` compares them"),
-    ]
+    return [*rows, _checksums(facts["verified"])]
 
 
 def gather() -> dict[str, Any]:

@@ -24,7 +24,7 @@ COMMANDS = {
     "tune": ("lmtool.cli.tune:app", "Search for settings that validate best."),
     "eval": ("lmtool.cli.eval:app", "Evaluate one or more runs side by side on the same text."),
     "score": ("lmtool.cli.score:app", "Score text line by line: nats, tokens, perplexity."),
-    "predict": ("lmtool.cli.predict:app", "Give documents their classes: a line in, a line out."),
+    "predict": ("lmtool.cli.predict:app", "Give documents their classes, or answers: a line in, a line out."),
     "generate": ("lmtool.cli.generate:app", "Continue a prompt with a trained model."),
     "export": ("lmtool.cli.export:app", "Write a trained model in a form that other programs read."),
     "config": ("lmtool.cli.config:app", "Write, check and show config files."),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from copy import deepcopy
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -10,13 +12,16 @@ from lmtool.cli import terminal
 from lmtool.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from lmtool.api import Classifier, LanguageModel
+    from lmtool.api import Answerer, Classifier, LanguageModel
+    from lmtool.config import Raw
     from lmtool.posterior import SampledClassifier, SampledLanguageModel, Samples
     from lmtool.run import Run
+    from lmtool.settings import DecodingConfig
 
-    Model = TypeVar("Model", LanguageModel, Classifier)
+    Model = TypeVar("Model", LanguageModel, Classifier, Answerer)
     Sampled = TypeVar("Sampled", SampledLanguageModel, SampledClassifier)
 
 PosteriorOption = Annotated[
@@ -27,7 +32,9 @@ PosteriorOption = Annotated[
         help="Of a run that has a posterior: its mean, or the average over K weights drawn from it.",
     ),
 ]
-PosteriorSeedOption = Annotated[int, typer.Option("--seed", help="With --posterior samples:K: decides the draws.")]
+PosteriorSeedOption = Annotated[
+    int, typer.Option("--seed", help="With --posterior samples:K, or where texts are drawn: decides the draws.")
+]
 
 
 def load_model(run: Run, samples: Samples | None = None) -> LanguageModel:
@@ -53,6 +60,45 @@ def load_classifier(run: Run, samples: Samples | None = None) -> Classifier:
     from lmtool.posterior import sampled_classifier
 
     return _told(run, sampled_classifier(run, model, samples))
+
+
+def load_text_model(run: Run) -> Answerer:
+    """As `load_model`, of a model of texts."""
+    _prepare(run, None)
+    model = _checked(run, run.text_model())
+    if model.target_vocab_size != run.target_tokenizer.vocab_size:
+        sizes = f"{model.target_vocab_size} ids of targets, their tokenizer {run.target_tokenizer.vocab_size}"
+        raise DataError(f"{run.path} is damaged: its model has {sizes}", hint=f"remove {run.path} and train again")
+    return model
+
+
+def evaluation_section(run: Run) -> Raw:
+    """How a run is evaluated, as its config says. Raises DataError if that is missing."""
+    from lmtool.config import Raw
+
+    source = str(run.path / "config.toml")
+    if "evaluation" not in run.config:  # the last of the sections that every run's config has
+        raise DataError(f"{source} is damaged: it has no [evaluation]", f"remove {run.path} and train again")
+    return Raw({"evaluation": deepcopy(run.config["evaluation"])}, source=source)
+
+
+def decoding_of(run: Run, given: Mapping[str, Any] = MappingProxyType({})) -> DecodingConfig:
+    """How a run's answers are searched for.
+
+    Args:
+        run: Whose own settings count where nothing else is given.
+        given: Values that options have, by the settings' names.
+
+    Raises:
+        ConfigError: if one is wrong.
+    """
+    from lmtool.config import core_section
+
+    raw = evaluation_section(run)
+    for name, value in given.items():
+        raw.set(f"evaluation.decoding.{name}", value, f"--{name.replace('_', '-')}")
+    decoding: DecodingConfig = core_section(raw, "evaluation").decoding
+    return decoding
 
 
 def _told(run: Run, model: Sampled) -> Sampled:
@@ -86,11 +132,3 @@ def open_model(path: Path, samples: Samples | None = None) -> tuple[Run, Languag
 
     run = Run.open(path, terminal.registry())
     return run, load_model(run, samples)
-
-
-def open_classifier(path: Path, samples: Samples | None = None) -> tuple[Run, Classifier]:
-    """The run at a path and its classifier. Raises DataError if there is none, or it is damaged."""
-    from lmtool.run import Run
-
-    run = Run.open(path, terminal.registry())
-    return run, load_classifier(run, samples)

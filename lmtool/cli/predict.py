@@ -1,4 +1,4 @@
-"""`lmtool predict`: a document in, its class out."""
+"""`lmtool predict`: a document in, its class or an answer out."""
 
 from __future__ import annotations
 
@@ -10,52 +10,99 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtool.cli import terminal
-from lmtool.cli.models import PosteriorOption, PosteriorSeedOption, open_classifier
+from lmtool.cli.models import PosteriorOption, PosteriorSeedOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection
 
-    from lmtool.api import Classifier, Tokenizer
-    from lmtool.posterior import Samples
-    from lmtool.prediction import Form, Lines, Verdict
-    from lmtool.prediction_output import Layout
+    from lmtool.prediction import Form
     from lmtool.run import Run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
+OF_CLASSES = ("every", "threshold", "explain", "gradient", "posterior")
+OF_TEXTS = (
+    *("beam", "n_best", "length_penalty", "coverage_penalty", "sample", "temperature", "top_p"),
+    *("min_length", "max_length", "no_repeat_ngram", "replace_unknown", "begin", "begin_field", "scores"),
+)
+"""Options, by their parameters' names, that runs of the other kind have no use for."""
+OF_DECODING = (*OF_TEXTS[:11], "top_k")
+"""Those that are settings of `evaluation.decoding`."""
+
 
 @app.command()
 def predict(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN")],
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A text or JSON Lines; - is stdin.")] = "-",
     field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Read JSON Lines; the text is in this field of each object.")
-    ] = None,
-    top_k: Annotated[int | None, typer.Option(metavar="K", help="Give the K likeliest classes, too.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Give the probabilities of all classes, too.")] = False,
-    threshold: Annotated[
-        float | None, typer.Option(help="Where a document may have several labels: those at least so probable. 0.5")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Read JSON Lines; the text is in this field. Several are joined by line ends."
+        ),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Give the text, too.")] = False,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="Put it before the names of what is predicted.")] = "",
-    plain: Annotated[bool, typer.Option("--plain", help="Columns: label, tab, probability; no JSON.")] = False,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Say how much each word speaks for the class: what leaving it out changes."),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines; so it is anyhow, but for answers to lines.")
     ] = False,
-    gradient: Annotated[
-        bool, typer.Option("--gradient", help="With --explain: gradient times input instead; fast, of networks only.")
+    plain: Annotated[
+        bool, typer.Option("--plain", help="No JSON. Classes: label, tab, probability. Texts: the answer alone.")
     ] = False,
     as_is: Annotated[
         bool, typer.Option("--as-is", help="Of JSON Lines: read all of the text, whatever the run's reader left out.")
     ] = False,
+    top_k: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Classes: give the K likeliest, too. Texts, with --sample: of the K likeliest."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Classes: give the probabilities of all, too.")] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Classes, where there may be several: those at least so probable. 0.5")
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Classes: how much each word speaks for it: what leaving it out changes."),
+    ] = False,
+    gradient: Annotated[
+        bool, typer.Option("--gradient", help="With --explain: gradient times input instead; fast, of networks only.")
+    ] = False,
     posterior: PosteriorOption = "mean",
     seed: PosteriorSeedOption = 0,
+    beam: Annotated[int | None, typer.Option(help="Texts: hypotheses kept at each step; 1 is greedy search.")] = None,
+    n_best: Annotated[int | None, typer.Option(metavar="K", help="Texts: the K best answers, with scores.")] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="Texts: α, the power of the length that scores are divided by.")
+    ] = None,
+    coverage_penalty: Annotated[
+        float | None, typer.Option(help="Texts: β, favours answers that attend to all of the document.")
+    ] = None,
+    sample: Annotated[bool | None, typer.Option("--sample", help="Texts: draw answers, by --seed.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="With --sample: above 1 more varied, below 1 less.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="With --sample: from the likeliest tokens with this share alone.")
+    ] = None,
+    min_length: Annotated[int | None, typer.Option(help="Texts: tokens before an answer may end.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Texts: tokens after which an answer is cut off.")] = None,
+    no_repeat_ngram: Annotated[
+        int | None, typer.Option(metavar="N", help="Texts: no sequence of N tokens twice in an answer.")
+    ] = None,
+    replace_unknown: Annotated[
+        bool | None,
+        typer.Option("--replace-unknown/--keep-unknown", help="Texts: unknown words become words of the document."),
+    ] = None,
+    begin: Annotated[str, typer.Option(metavar="TEXT", help="Texts: answers begin with it.")] = "",
+    begin_field: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Texts: they begin with what this field of a record holds.")
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Texts: give score and log-probability, too.")] = False,
 ) -> None:
-    """Predict the class of each document, in order: a line in, a line out, as soon as it is there.
+    """Predict the class of each document, or answer it with a text: a line in, a line out, as soon as it is there.
 
     A document is a line of text. With --field, or if FILE ends in .jsonl, it is an object of JSON Lines, whose other
-    fields are passed on. The answer is JSON Lines: label and probability, or labels, where there may be several.
+    fields are passed on. Of classifiers the answer is JSON Lines: label and probability, or labels, where there may be
+    several. Models that answer texts with texts, as translators do, give lines for lines, and JSON Lines for JSON
+    Lines.
 
     What the reader of the training text left out of a document, as reader.remove does of newsgroup posts, is left out
     of the text in JSON Lines, too. A line of text is read as it is.
@@ -67,25 +114,77 @@ def predict(
     \b
       echo "the game went to overtime" | lmtool predict RUN
       lmtool predict RUN posts.jsonl.xz --field body --top-k 3 > predicted.jsonl
+      lmtool predict RUN --beam 1 < english.txt > german.txt
 
     When the reader of the output goes away, as `head` does, predict ends in silence with exit code 0.
     """
-    _check_options(
-        top_k, threshold, plain=plain, explain=explain, gradient=gradient, others=every or text or bool(prefix)
-    )
-    samples = _samples(posterior, seed, gradient=gradient)
-    opened, model = open_classifier(run, samples)
-    _check_model(run, model, threshold, gradient=gradient)
-    from lmtool.prediction import Form
-    from lmtool.prediction_output import Layout
+    from lmtool.cli import predict_classes, predict_texts
+    from lmtool.errors import UsageError
 
-    form = Form(file, field or _field_by_suffix(file), str if as_is else _prepared(opened))
-    layout = Layout(form.field, model.multi_label, top_k, every, text, prefix)
-    predictor = Predictor(model, opened.tokenizer, form, 0.5 if threshold is None else threshold)
-    if explain:
-        predictor.explain(file, layout, gradient=gradient)
-    else:
-        predictor.predict(file, layout.plain if plain else layout.to_json)
+    given = {name for name in context.params if _is_given(context, name)}
+    if plain and (as_json or text or prefix):
+        name = "--json" if as_json else "--text" if text else "--prefix"
+        raise UsageError(f"--plain has no use for {name}: it is no JSON", hint="leave --plain out for JSON")
+    opened = _open(run, given)
+    asked = Asked(file, _form(opened, file, field, as_is=as_is), text, prefix, as_json=as_json, plain=plain, seed=seed)
+    if opened.predicts == "texts":
+        decoding = {name: context.params[name] for name in OF_DECODING if name in given}
+        asked_texts = predict_texts.AskedTexts(decoding, begin, begin_field, n_best=n_best is not None, scores=scores)
+        predict_texts.answer(opened, asked, asked_texts)
+        return
+    asked_classes = predict_classes.AskedClasses(
+        top_k, threshold, posterior, every=every, explain=explain, gradient=gradient
+    )
+    predict_classes.classify(opened, asked, asked_classes)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of runs of either kind: the options of that name."""
+
+    file: str
+    form: Form
+    text: bool
+    prefix: str
+    as_json: bool
+    plain: bool
+    seed: int
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _open(path: Path, given: Collection[str]) -> Run:
+    """The run. Raises UsageError for an option that is about runs of another kind."""
+    from lmtool.errors import UsageError
+    from lmtool.run import KINDS, Run
+
+    run = Run.open(path, terminal.registry())
+    about, others = ("texts", OF_CLASSES) if run.predicts == "texts" else ("classes", OF_TEXTS)
+    if run.predicts in ("texts", "classes") and (wrong := next((name for name in others if name in given), None)):
+        option = "--all" if wrong == "every" else f"--{wrong.replace('_', '-')}"
+        what = "classes" if about == "texts" else "texts"
+        raise UsageError(f"{option} is about {what}, and {path} is {KINDS[run.predicts]}", hint="leave it out")
+    return run
+
+
+def _form(run: Run, file: str, field: list[str] | None, *, as_is: bool) -> Form:
+    """How the input is written: JSON Lines where a field or the file's name says so."""
+    from lmtool.data.sources import format_suffix
+    from lmtool.prediction import Form
+
+    fields = tuple(field or ())
+    if not fields and format_suffix(file) in (".jsonl", ".ndjson"):
+        fields = _fields_of_reader(run)
+    return Form(file, fields, str if as_is else _prepared(run))
+
+
+def _fields_of_reader(run: Run) -> tuple[str, ...]:
+    """Those that the text of the run's training documents came from, `text` if it does not say."""
+    named = run.reader.get("text_field", "text")
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def _prepared(run: Run) -> Callable[[str], str]:
@@ -93,7 +192,7 @@ def _prepared(run: Run) -> Callable[[str], str]:
     from lmtool.config import choose_inline
     from lmtool.errors import LmtoolError
 
-    if not run.reader:
+    if "name" not in run.reader:
         return str
     try:
         config = choose_inline("reader", run.reader, terminal.registry(), "data.reader").config
@@ -104,108 +203,7 @@ def _prepared(run: Run) -> Callable[[str], str]:
     return prepared
 
 
-def _check_options(
-    top_k: int | None, threshold: float | None, *, plain: bool, explain: bool, gradient: bool, others: bool
-) -> None:
-    from lmtool.errors import UsageError
-
-    if top_k is not None and top_k < 1:
-        raise UsageError(f"--top-k must be at least 1, got {top_k}")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"--threshold must be from 0 to 1, got {threshold}")
-    if gradient and not explain:
-        raise UsageError("--gradient says how to explain", hint="give --explain, too")
-    if plain and (explain or others):
-        raise UsageError("--plain has columns for labels and probabilities alone", hint="leave it out for JSON")
-
-
-def _samples(posterior: str, seed: int, *, gradient: bool) -> Samples | None:
-    from lmtool.errors import UsageError
-    from lmtool.posterior import parse
-
-    samples = parse(posterior, seed)
-    if samples is not None and gradient:
-        what = "--gradient is of one set of weights, --posterior samples:K draws several"
-        raise UsageError(what, hint="--explain alone takes any classifier")
-    return samples
-
-
-def _check_model(run: Path, model: Classifier, threshold: float | None, *, gradient: bool) -> None:
-    from lmtool.errors import UsageError
-    from lmtool.explanation import Attributing
-
-    if threshold is not None and not model.multi_label:
-        raise UsageError(
-            f"--threshold is for documents with any number of labels; {run} gives each one",
-            hint="`--top-k` gives the likeliest classes",
-        )
-    if gradient and not isinstance(model, Attributing):
-        raise UsageError(f"{run} has no gradients: it is no network", hint="--explain alone takes any classifier")
-
-
-def _field_by_suffix(file: str) -> str | None:
-    from lmtool.data.sources import format_suffix
-
-    return "text" if format_suffix(file) in (".jsonl", ".ndjson") else None
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """A run's classifier, and how its input is written."""
-
-    model: Classifier
-    tokenizer: Tokenizer
-    form: Form
-    threshold: float
-
-    def verdicts(self, lines: Lines) -> list[Verdict]:
-        from lmtool.prediction import judge
-
-        return judge(self.model, self.tokenizer, self.form.entries(lines), threshold=self.threshold)
-
-    def predict(self, file: str, written: Callable[[Verdict], str]) -> None:
-        """A line for each document."""
-        from lmtool.data.encoding import available_cores
-        from lmtool.filters import answers, incoming_text
-        from lmtool.prediction import in_pieces
-
-        def answer(lines: Lines) -> str:
-            return "".join(map(written, self.verdicts(lines)))
-
-        for text in answers(in_pieces(incoming_text(file)), answer, min(2, available_cores())):
-            _write(text)
-
-    def explain(self, file: str, layout: Layout, *, gradient: bool) -> None:
-        """A line for each document that also says why; on a terminal, the text with what matters marked."""
-        from lmtool.cli.highlight import show
-        from lmtool.filters import incoming_text
-        from lmtool.prediction import in_pieces
-
-        for lines in filter(None, in_pieces(incoming_text(file))):
-            for verdict, explanation in self._explained(self.verdicts(lines), gradient=gradient):
-                if sys.stdout.isatty():
-                    show(verdict, explanation)
-                else:
-                    _write(layout.to_json(verdict, explanation))
-
-    def _explained(
-        self, verdicts: list[Verdict], *, gradient: bool
-    ) -> Iterator[tuple[Verdict, list[tuple[str, float]]]]:
-        from lmtool.explanation import Attributing, by_gradient, by_occlusion
-        from lmtool.prediction import as_documents
-
-        documents = as_documents(self.tokenizer, [verdict.entry.text for verdict in verdicts])
-        likeliest = [verdict.ranked(1) for verdict in verdicts]
-        found: list[list[tuple[str, float]] | None] = [None] * len(verdicts)
-        if gradient and isinstance(self.model, Attributing):
-            found = list(by_gradient(self.model, self.tokenizer, documents))
-        for verdict, document, classes, explanation in zip(verdicts, documents, likeliest, found, strict=True):
-            if explanation is None:  # not asked for, or not all of the document is read at once
-                explanation = next(by_occlusion(self.model, self.tokenizer, [document], classes))
-            yield verdict, explanation
-
-
-def _write(text: str) -> None:
+def write(text: str) -> None:
     """Whole lines at once, and now: somebody may be waiting for them."""
     sys.stdout.write(text)
     sys.stdout.flush()

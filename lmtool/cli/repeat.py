@@ -105,20 +105,24 @@ def _outcome(one: Repetition, which: str, on: str | None, stop: StopRequest) -> 
 
 
 def _evaluate(run: Run, one: Repetition, on: str | None, report: Any) -> dict[str, float]:
+    from lmtool.cli.eval_texts import evaluate_answers
     from lmtool.cli.models import load_classifier, load_model
     from lmtool.evaluation import evaluate, make_evaluators
     from lmtool.evaluation.classes import evaluate_classes
 
     name = on or ("test" if "test" in one.dataset.split_names else "valid")
     split, config = one.dataset.split(name), one.config.evaluation
-    evaluators = make_evaluators(config, terminal.registry(), takes=run.predicts)
 
     def progress(fraction: float) -> None:
         report("evaluating", fraction)
 
-    if run.predicts == "classes":
+    if run.predicts == "texts":
+        found = evaluate_answers(run, split, config, progress).metrics
+    elif run.predicts == "classes":
+        evaluators = make_evaluators(config, terminal.registry(), takes="classes")
         found = evaluate_classes(load_classifier(run), split, evaluators, progress=progress).metrics
     else:
+        evaluators = make_evaluators(config, terminal.registry())
         found = evaluate(load_model(run), split, run.tokenizer, evaluators, config=config, progress=progress).metrics
     return {metric: value.value for metric, value in found.items()}
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lmtool.cli import terminal
+from lmtool.cli import dataset_facts, terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from lmtool.api import Tokenizer
     from lmtool.config import Choice, DataConfig, Raw
@@ -43,6 +43,10 @@ def tokenize(
         str | None,
         typer.Option(metavar="FIELD", help="Keep each document's labels, those in this field of its record."),
     ] = None,
+    target: Annotated[
+        SourceList,
+        typer.Option(metavar="FIELD", help="Keep what each document is answered with; if repeated, the first present."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A TOML config; its [data] and [tokenizer] are used.")
     ] = None,
@@ -64,18 +68,23 @@ def tokenize(
       echo "to be or not to be" | lmtool tokenize --with data -
     """
     flags = {"tokenizer.name": tokenizer, "data.train": train, "data.valid": valid, "data.test": test,
-             "data.reader.name": reader, "data.label": label}  # fmt: skip
+             "data.reader.name": reader, "data.label": label, "data.target": target}  # fmt: skip
     raw = _settings(config, overrides, flags)
     _check_mode(files, output, tokens=tokens, decode=decode, force=force, as_json=as_json)
     if with_:
         _check_ready(with_, overrides or ())
     if output is None:
-        _check_filter(raw, reader, label, tokens=tokens, decode=decode)
+        _check_filter(
+            raw,
+            {"reader": reader, "label": label, "target": target[0] if target else None},
+            tokens=tokens,
+            decode=decode,
+        )
         _filter(files or ["-"], _ready(with_, raw, tokenizer), tokens=tokens, decode=decode)
         return
     dataset = _build(raw, with_, tokenizer, output, force=force)
     if as_json:
-        terminal.answer_json(_described(dataset))
+        terminal.answer_json({"schema": 1, **dataset_facts.described(dataset)})
     else:
         _summarise(dataset)
         terminal.answer(str(dataset.path))
@@ -111,20 +120,22 @@ def _check_mode(files: SourceList, output: Path | None, *, force: bool, as_json:
 
 def _check_ready(path: Path, overrides: Iterable[str]) -> None:
     """A tokenizer that is there cannot be set otherwise."""
+    from lmtool.data.tokenizer_folder import TARGET_FOLDER
     from lmtool.errors import UsageError
 
     for override in overrides:
         key = override.partition("=")[0].strip()
-        if key.partition(".")[0] == "tokenizer":
+        is_targets = key.startswith("data.target_tokenizer") and (path / TARGET_FOLDER).is_dir()
+        if key.partition(".")[0] == "tokenizer" or is_targets:
             raise UsageError(f"--set {key} is for learning a tokenizer, and --with {path} takes one as it is")
 
 
-def _check_filter(raw: Raw, reader: str | None, label: str | None, *, tokens: bool, decode: bool) -> None:
+def _check_filter(raw: Raw, options: Mapping[str, str | None], *, tokens: bool, decode: bool) -> None:
     from lmtool.errors import UsageError
 
     if given := [name for name in ("train", "valid", "test") if raw.values.get("data", {}).get(name)]:
         raise UsageError(f"{given[0]} text makes a dataset, and nothing says where", hint="`-o DATASET` names a folder")
-    for name, value in (("reader", reader), ("label", label)):
+    for name, value in options.items():
         if value:
             raise UsageError(f"--{name} {value} is for making a dataset: a filter reads lines", hint="leave it out")
     if tokens and decode:
@@ -169,13 +180,15 @@ def _ready(with_: Path | None, raw: Raw, name: str | None) -> Tokenizer:
 def _build(raw: Raw, with_: Path | None, name: str | None, output: Path, *, force: bool) -> Dataset:
     from lmtool.data.labels import known_labels
     from lmtool.data.prepare import build, make_plan
+    from lmtool.data.tokenizer_folder import open_target_tokenizer
     from lmtool.signals import StopRequest
 
     with StopRequest(), terminal.progress() as shown:
         ready = _opened(with_, name) if with_ else None
+        ready_target = open_target_tokenizer(with_, terminal.registry()) if with_ else None
         labels = known_labels(with_) if with_ else None
         choice = None if ready else _choice(raw)
-        plan = make_plan(_data(raw), choice, terminal.registry(), ready=ready, labels=labels)
+        plan = make_plan(_data(raw), choice, terminal.registry(), ready=ready, labels=labels, ready_target=ready_target)
         return build(plan, output, force=force, progress=shown.update)
 
 
@@ -192,20 +205,12 @@ def _filter(files: list[str], tokenizer: Tokenizer, *, tokens: bool, decode: boo
             sys.stdout.flush()  # somebody may be waiting for the answer to a line
 
 
-def _described(dataset: Dataset) -> dict[str, Any]:
-    record = dataset.record
-    splits = {name: {**split["counts"], "sources": split["sources"]} for name, split in record["splits"].items()}
-    return {"schema": 1, "dataset": str(dataset.path), "key": dataset.key, "tokenizer": record["tokenizer"],
-            "splits": splits, **({"labels": record["labels"]} if "labels" in record else {})}  # fmt: skip
-
-
 def _summarise(dataset: Dataset) -> None:
-    terminal.say(f"{dataset.record['tokenizer']['name']} tokenizer, {dataset.vocab_size:,} tokens in the vocabulary")
+    terminal.say(dataset_facts.tokenizer_line(dataset.record["tokenizer"]))
     if dataset.labels:
-        several = ", any number a document" if dataset.multi_label else ""
-        terminal.say(f"labels in '{dataset.labels.field}': {len(dataset.label_names):,} classes{several}")
+        terminal.say(f"labels in '{dataset.labels.field}': {dataset_facts.labels_line(dataset)}")
+    if dataset.target_fields:
+        by = dataset_facts.target_tokenizer_line(dataset.record["targets"])
+        terminal.say(f"targets in '{', '.join(dataset.target_fields)}': {by}")
     for name in dataset.split_names:
-        split = dataset.split(name)
-        unknown = f", {split.num_unknown:,} unknown" if split.num_unknown else ""
-        terminal.say(f"{name}: {split.num_tokens:,} tokens, {split.num_lines:,} lines, {split.num_words:,} words, "
-                     f"{split.num_documents:,} documents{unknown}")  # fmt: skip
+        terminal.say(f"{name}: {dataset_facts.split_line(dataset.split(name))}")

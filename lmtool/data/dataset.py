@@ -6,6 +6,8 @@ DATASET/
   SPLIT-00000.npy …                ids in the smallest unsigned type, `eos_id` after each line
   SPLIT-document-ends.npy          int64, for each document the offset behind its last id
   SPLIT-labels.npy …               labels and text of documents: see `lmtool.data.documents`
+  SPLIT-targets.npy …              what they are to be answered with: see `lmtool.data.target_files`
+  target-tokenizer/                of targets, if it is not that of the text
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmtool.data.arrays import REPAIR, VERIFY_LIMIT, ArrayFile
+from lmtool.data.arrays import REPAIR, VERIFY_LIMIT, ArrayFile, check_parts
 from lmtool.data.counts import Counts
-from lmtool.data.documents import PARTS, Documents
-from lmtool.data.labels import Labels
+from lmtool.data.documents import LABEL_PARTS, TEXT_PARTS, Documents, LabelledDocuments
+from lmtool.data.labels import Labels, without_labels
 from lmtool.data.split import Split
-from lmtool.data.tokenizer_folder import FOLDER, load_tokenizer, short
+from lmtool.data.target_files import TargetFiles, check_target_files
+from lmtool.data.targets import TargetFields, without_targets
+from lmtool.data.tokenizer_folder import FOLDER, TARGET_FOLDER, load_tokenizer, short
 from lmtool.errors import DataError
 from lmtool.records import read_record
 
@@ -69,13 +73,17 @@ class Dataset:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
+        tokenizer = load_tokenizer(self.path / FOLDER, self._known_registry)
+        self.check_tokenizer(tokenizer.fingerprint, f"the tokenizer in {self.path / FOLDER}")
+        return tokenizer
+
+    @property
+    def _known_registry(self) -> Registry:
         if self._registry is None:
             from lmtool.registry import Registry
 
             self._registry = Registry()
-        tokenizer = load_tokenizer(self.path / FOLDER, self._registry)
-        self.check_tokenizer(tokenizer.fingerprint, f"the tokenizer in {self.path / FOLDER}")
-        return tokenizer
+        return self._registry
 
     @property
     def vocab_size(self) -> int:
@@ -113,9 +121,53 @@ class Dataset:
     @property
     def _known_labels(self) -> Labels:
         if self.labels is None:
-            hint = "`lmtool tokenize --label FIELD …` or data.label makes it with them"
-            raise DataError(f"{self.path} has no labels", hint)
+            raise without_labels(self.path)
         return self.labels
+
+    @property
+    def target_fields(self) -> tuple[str, ...]:
+        """The fields of records that targets were read from, of each the first that it has; none if there are none."""
+        return tuple(self.record["targets"]["fields"]) if "targets" in self.record else ()
+
+    @property
+    def target_field(self) -> str | None:
+        """The first of `target_fields`; None if the dataset was made without `data.target`."""
+        return next(iter(self.target_fields), None)
+
+    @property
+    def has_target_tokenizer(self) -> bool:
+        """Whether targets have a tokenizer of their own."""
+        return bool(self.record.get("targets", {}).get("tokenizer"))
+
+    @cached_property
+    def target_tokenizer(self) -> Tokenizer:
+        """That of targets: the same object as `tokenizer`, if they share one.
+
+        Raises:
+            DataError: if there are no targets, with the cure, or it is damaged.
+        """
+        if not self._target_record["own"]:
+            return self.tokenizer
+        folder = self.path / TARGET_FOLDER
+        tokenizer = load_tokenizer(folder, self._known_registry)
+        if tokenizer.fingerprint != self._target_record["fingerprint"]:
+            written = short(self._target_record["fingerprint"])
+            found = f"{folder} is tokenizer {short(tokenizer.fingerprint)}"
+            raise DataError(f"targets in {self.path} were written with tokenizer {written}, but {found}", hint=REPAIR)
+        return tokenizer
+
+    @property
+    def target_vocab_size(self) -> int:
+        """Raises DataError, with the cure, if there are no targets."""
+        return int(self._target_record["vocab_size"])
+
+    @property
+    def _target_record(self) -> dict[str, Any]:
+        """Of the tokenizer of targets."""
+        if not self.target_fields:
+            raise without_targets(self.path)
+        own = self.record["targets"].get("tokenizer")
+        return {**(own or self.record["tokenizer"]), "own": bool(own)}
 
     def split(self, name: str) -> Split:
         """One part. Raises DataError naming those that exist."""
@@ -124,7 +176,8 @@ class Dataset:
             raise DataError(f"no split '{name}' in {self.path}; it has {names}", f"`lmtool tokenize --{name} FILE …`")
         *shards, document_ends = self._files(name)
         entry = self.record["splits"][name]
-        return Split(name, Counts(**entry["counts"]), shards, document_ends, self._documents(name))
+        documents, targets = self._documents(name), self._targets(name)
+        return Split(name, Counts(**entry["counts"]), shards, document_ends, documents, targets)
 
     def check_tokenizer(self, fingerprint: str, owner: str) -> None:
         """Raise DataError unless the ids were made by the tokenizer with this fingerprint.
@@ -141,7 +194,7 @@ class Dataset:
             )
 
     def verify(self, limit: int | None = None) -> None:
-        """Compare the checksums of ids, labels, text and tokenizer.
+        """Compare the checksums of ids, labels, targets, text and tokenizers.
 
         Args:
             limit: Leave out what has more bytes in a split than this; None for all.
@@ -149,7 +202,7 @@ class Dataset:
         Raises:
             DataError: names the damaged file.
         """
-        _ = self.tokenizer
+        _ = self.tokenizer, self.target_fields and self.target_tokenizer
         for name in self.split_names:
             split = self.split(name)
             if limit is None or split.size <= limit:
@@ -164,11 +217,17 @@ class Dataset:
         return [ArrayFile.of(self.path, file) for file in (*split["shards"], split["document_ends"])]
 
     def _documents(self, name: str) -> Documents | None:
-        return Documents.of(self.path, self.record["splits"][name], self.labels)
+        entry = self.record["splits"][name]
+        if self.labels is not None:
+            return LabelledDocuments.labelled(self.path, entry, self.labels)
+        return Documents.of(self.path, entry) if self.target_fields else None
+
+    def _targets(self, name: str) -> TargetFiles | None:
+        return TargetFiles.of(self.path, self.record["splits"][name]) if self.target_fields else None
 
     def _document_files(self, name: str) -> list[ArrayFile]:
-        documents = self._documents(name)
-        return list(documents.files.values()) if documents else []
+        kept = (self._documents(name), self._targets(name))
+        return [file for one in kept if one for file in one.files.values()]
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -181,10 +240,14 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _check_record(record: Any) -> None:
     _ = record["key"], record["tokenizer"]["fingerprint"]
     labelled = "labels" in record and bool(Labels.from_json(record["labels"]))
+    with_targets = "targets" in record and bool(TargetFields.from_json(record["targets"]))
     for name, split in record["splits"].items():
         _check_split(name, split)
-        if labelled:
-            _check_documents(name, split)
+        documents = Counts(**split["counts"]).documents
+        types = {**(TEXT_PARTS if labelled or with_targets else {}), **(LABEL_PARTS if labelled else {})}
+        check_parts(name, split, types, {part: documents for part in types if part.endswith("ends")})
+        if with_targets:
+            check_target_files(name, split, documents)
 
 
 def _check_split(name: str, split: dict[str, Any]) -> None:
@@ -193,18 +256,6 @@ def _check_split(name: str, split: dict[str, Any]) -> None:
     if Counts(**split["counts"]).tokens != tokens:
         raise ValueError(f"{name} has {split['counts']['tokens']} tokens, and its shards {tokens}")
     _ = [(file["file"], file["dtype"], file["sha256"]) for file in (*split["shards"], split["document_ends"])]
-
-
-def _check_documents(name: str, split: dict[str, Any]) -> None:
-    """The same for the files of labels and text."""
-    documents = Counts(**split["counts"]).documents
-    for part, dtype in PARTS.items():
-        entry = split[part.replace("-", "_")]
-        _ = entry["file"], entry["sha256"]
-        if entry["dtype"] != dtype:
-            raise ValueError(f"{name} has {part} of type {entry['dtype']}, not {dtype}")
-        if part.endswith("ends") and int(entry["length"]) != documents:
-            raise ValueError(f"{name} has {documents} documents and {entry['length']} {part}")
 
 
 __all__ = ["VERIFY_LIMIT", "ArrayFile", "Dataset", "Split"]

@@ -1,4 +1,6 @@
-"""Labels and text of a split's documents, read; they lie in a dataset that was made with `data.label`.
+"""Text and labels of a split's documents, read.
+
+The text lies in a dataset that was made with `data.label` or `data.target`, labels where it was with `data.label`.
 
 SPLIT-labels.npy        int32 [L], ids of labels, document after document
 SPLIT-label-ends.npy    int64 [D], for each document the offset behind its last label
@@ -14,56 +16,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool.data.arrays import REPAIR, VERIFY_LIMIT, ArrayFile, read_slice
+from lmtool.data.arrays import REPAIR, ArrayFile, key_of, open_divided, read_slice
 from lmtool.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from lmtool.data.labels import Labels
 
-PARTS = {"labels": "int32", "label-ends": "int64", "text": "uint8", "text-ends": "int64"}
-"""Files of a split whose documents have labels, and their types."""
+TEXT_PARTS = {"text": "uint8", "text-ends": "int64"}
+LABEL_PARTS = {"labels": "int32", "label-ends": "int64"}
+"""Files of a split by the part of their names behind the split's, and their types."""
 
 
 @dataclass(frozen=True)
 class Documents:
-    """What is known of a split's documents besides their ids."""
+    """The text of a split's documents."""
 
-    labels: Labels
     files: dict[str, ArrayFile]
-    """By the part of their names behind the split's: `labels`, `label-ends`, `text`, `text-ends`."""
+    """By the part of their names behind the split's."""
 
     @classmethod
-    def of(cls, folder: Path, entry: dict[str, Any], labels: Labels | None) -> Documents | None:
-        """Of a split's entry in `dataset.json`; None if it has no labels."""
-        if labels is None:
-            return None
-        return cls(labels, {part: ArrayFile.of(folder, entry[part.replace("-", "_")]) for part in PARTS})
+    def of(cls, folder: Path, entry: dict[str, Any]) -> Documents:
+        """Of a split's entry in `dataset.json`."""
+        return cls(_files(folder, entry, TEXT_PARTS))
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
-        if sum(file.size for file in self.files.values()) <= VERIFY_LIMIT:
-            self.verify()
-        arrays = {part: file.open() for part, file in self.files.items()}
-        for part in ("label", "text"):
-            values, ends = arrays["labels" if part == "label" else "text"], arrays[f"{part}-ends"]
-            if (int(ends[-1]) if len(ends) else 0) != len(values):
-                path = self.files[f"{part}-ends"].path
-                raise DataError(f"{path} is damaged: it does not end where what it divides does", hint=REPAIR)
-        if len(arrays["labels"]) and int(arrays["labels"].max()) >= len(self.labels.names):
-            raise DataError(f"{self.files['labels'].path} is damaged: it has more labels than have a name", hint=REPAIR)
-        return arrays
-
-    def verify(self) -> None:
-        """Compare all checksums. Raises DataError naming the damaged file."""
-        for file in self.files.values():
-            file.verify()
-
-    @cached_property
-    def label_ends(self) -> np.ndarray:
-        """int64 [D]."""
-        return np.array(self._arrays["label-ends"])
+        return open_divided(self.files, {"text-ends": "text"})
 
     @cached_property
     def _text_starts(self) -> np.ndarray:
@@ -74,6 +55,30 @@ class Documents:
         """Of one document."""
         start, stop = self._text_starts[number : number + 2].tolist()
         return read_slice(self._arrays["text"], start, stop).tobytes().decode()
+
+
+@dataclass(frozen=True)
+class LabelledDocuments(Documents):
+    """Labels and text of a split's documents."""
+
+    labels: Labels
+
+    @classmethod
+    def labelled(cls, folder: Path, entry: dict[str, Any], labels: Labels) -> LabelledDocuments:
+        """Of a split's entry in `dataset.json`."""
+        return cls(_files(folder, entry, {**LABEL_PARTS, **TEXT_PARTS}), labels)
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = open_divided(self.files, {"label-ends": "labels", "text-ends": "text"})
+        if len(arrays["labels"]) and int(arrays["labels"].max()) >= len(self.labels.names):
+            raise DataError(f"{self.files['labels'].path} is damaged: it has more labels than have a name", hint=REPAIR)
+        return arrays
+
+    @cached_property
+    def label_ends(self) -> np.ndarray:
+        """int64 [D]."""
+        return np.array(self._arrays["label-ends"])
 
     def labels_of(self, number: int) -> tuple[int, ...]:
         """The ids of a document's labels."""
@@ -100,4 +105,8 @@ class Documents:
         return matrix
 
 
-__all__ = ["Documents"]
+def _files(folder: Path, entry: dict[str, Any], parts: Iterable[str]) -> dict[str, ArrayFile]:
+    return {part: ArrayFile.of(folder, entry[key_of(part)]) for part in parts}
+
+
+__all__ = ["LABEL_PARTS", "TEXT_PARTS", "Documents", "LabelledDocuments"]

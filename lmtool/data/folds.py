@@ -1,4 +1,4 @@
-"""Labelled documents spread over folds: evenly by class, equal texts together; and each fold as a dataset."""
+"""Documents spread over folds: evenly by class, equal texts together; and each fold as a dataset."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ class Folds:
     The tokenizer stays that of the dataset: its vocabulary is that of all training documents.
 
     Args:
-        dataset: Labelled.
+        dataset: With labels or targets; without labels, all documents are spread as one class.
         folds: K.
         seed: Decides which document is in which part.
         valid_fraction: Share of what is learned from that becomes the `valid` split; with 0 that of the dataset is
             taken, if it has one.
 
     Raises:
-        DataError: if there are no labels, or fewer documents than parts.
+        DataError: if there is neither, or fewer documents than parts.
     """
 
     def __init__(self, dataset: Dataset, folds: int, *, seed: int, valid_fraction: float = 0.0) -> None:
         split = dataset.split("train")
-        self._y = split.label_matrix if dataset.multi_label else split.label_ids
+        self._y = _classes(dataset, split)
         self._first = first_of_equals(split)
         self._dataset, self._seed, self._fraction = dataset, seed, valid_fraction
         unique = np.unique(self._first)
@@ -85,6 +85,13 @@ class Folds:
         every = np.zeros(len(self._y), values.dtype)
         every[unique] = values
         return np.asarray(every[self._first])
+
+
+def _classes(dataset: Dataset, split: Split) -> np.ndarray:
+    """What `folds_of` takes."""
+    if split.has_targets and not split.has_labels:
+        return np.zeros(split.num_documents, np.int64)
+    return split.label_matrix if dataset.multi_label else split.label_ids
 
 
 def first_of_equals(split: Split) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool.data.fields import field_of, names_of_fields
 from lmtool.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class LabelIds:
         Raises:
             DataError: if a label cannot be one, or is not known.
         """
-        value = fields.get(self.field)
+        value = field_of(fields, self.field)
         try:
             names = names_of(value)
         except (TypeError, ValueError) as error:
@@ -148,7 +149,7 @@ class LabelIds:
         if self.labels is None:
             self._multi |= isinstance(value, (list, tuple))
             if not self._ids:
-                self._fields.update(dict.fromkeys(fields))
+                self._fields.update(dict.fromkeys(names_of_fields(fields)))
             return [self._ids.setdefault(name, len(self._ids)) for name in names]
         if len(names) > 1 and not self.labels.multi:
             what = f"{where} has {len(names)} labels ({listed(names)}), documents of the training text one"
@@ -181,6 +182,11 @@ class LabelIds:
         return DataError(message, f"its fields are {listed(list(self._fields))}; `--label` or data.label names one")
 
 
+def without_labels(path: Path) -> DataError:
+    """The error for a dataset that was made without labels where some are wanted."""
+    return DataError(f"{path} has no labels", "`lmtool tokenize --label FIELD …` or data.label makes it with them")
+
+
 def _unknown(name: str, where: str, names: tuple[str, ...]) -> DataError:
     message = f"{where} has the label '{name}'{did_you_mean(name, names)}, which no document of the training text has"
     return DataError(message, hint=f"labels are {listed(names)}")
@@ -209,4 +215,4 @@ def check_classes(setting: str, given: Iterable[str], names: Sequence[str]) -> N
             raise ConfigError(what, hint=f"classes are {listed(names)}")
 
 
-__all__ = ["LabelIds", "Labels", "check_classes", "in_order", "known_labels", "listed", "names_of"]
+__all__ = ["LabelIds", "Labels", "check_classes", "in_order", "known_labels", "listed", "names_of", "without_labels"]

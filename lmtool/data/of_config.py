@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmtool.data.prepare import build, cached_path, make_plan, prepare
-from lmtool.data.tokenizer_folder import open_tokenizer
+from lmtool.data.tokenizer_folder import open_target_tokenizer, open_tokenizer
 from lmtool.data.vocabulary import dataset_of_words
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def dataset_of(config: RunConfig, registry: Registry, progress: Callable[[str, float], None]) -> Dataset:
     """What a run learns from: a dataset that is named, or raw text, tokenized once into the user's cache.
 
-    A run that starts from another has the tokenizer of that. A model that is imported needs nothing but a vocabulary,
+    A run that starts from another has the tokenizers of that. A model that is imported needs nothing but a vocabulary,
     and brings it itself.
 
     Raises:
@@ -28,8 +28,9 @@ def dataset_of(config: RunConfig, registry: Registry, progress: Callable[[str, f
         UsageError: if there is neither dataset nor text, or both.
     """
     if config.init_from is not None and config.data.path is None:
-        ready = open_tokenizer(Path(config.init_from), registry)
-        plan = make_plan(config.data, None, registry, ready=ready)
+        source = Path(config.init_from)
+        ready, ready_target = open_tokenizer(source, registry), open_target_tokenizer(source, registry)
+        plan = make_plan(config.data, None, registry, ready=ready, ready_target=ready_target)
         return build(plan, cached_path(plan.key), force=True, progress=progress)
     is_imported = "imported" in config.model.found.component.capabilities
     if not is_imported or config.tokenizer is None or config.data.train:

@@ -9,29 +9,31 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from lmtool.data import sources
+from lmtool.config import choose_inline
 from lmtool.data.dataset import RECORD, VERIFY_LIMIT, Dataset
-from lmtool.data.encoding import BLOCK_CHARS, blocks, encode
+from lmtool.data.encoding import encode
 from lmtool.data.labels import LabelIds
+from lmtool.data.learning import tokenizers
 from lmtool.data.plan import SPLITS, Plan, make_plan, untrained
-from lmtool.data.reading import Reading, lines_of
-from lmtool.data.tokenizer_folder import FOLDER, save_tokenizer, short
-from lmtool.data.writer import DocumentWriter, SplitWriter, write_record
+from lmtool.data.target_writer import TargetWriter
+from lmtool.data.tokenizer_folder import FOLDER, TARGET_FOLDER, save_tokenizer, short
+from lmtool.data.tracker import Tracker
+from lmtool.data.writer import DocumentWriter, SplitWriter, described_tokenizer, write_record
 from lmtool.errors import DataError, UsageError
 from lmtool.files import atomic_folder, lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lmtool.api import Record, Tokenizer
     from lmtool.config import Choice, DataConfig
+    from lmtool.data.reading import Reading
+    from lmtool.data.tracker import Progress
     from lmtool.registry import Registry
-
-    Progress = Callable[[str, float], None]
-    """Called with a phase's name and the fraction of it done, 0 to 1."""
 
 logger = logging.getLogger("lmtool.data")
 
@@ -57,17 +59,33 @@ def build(plan: Plan, destination: Path, *, force: bool = False, progress: Progr
 def _build(plan: Plan, destination: Path, force: bool, progress: Progress | None) -> Dataset:
     progress = progress or (lambda phase, fraction: None)
     _warn_of_shared_text(plan)
-    tokenizer = plan.tokenizer or _train(plan, progress)
     label_ids = LabelIds(plan.label, plan.labels) if plan.label is not None else None
+    encoders = _Encoders(*tokenizers(plan, progress), label_ids)
     with atomic_folder(destination, replace=force) as folder:
         with ThreadPoolExecutor(1) as thread:  # a large vocabulary takes half as long as encoding the text
-            saved = thread.submit(save_tokenizer, tokenizer, plan.found, folder / FOLDER)
-            splits = {name: _write_split(folder, name, plan, tokenizer, label_ids, progress) for name in plan.splits}
+            saved = thread.submit(_save_tokenizers, folder, plan, encoders)
+            splits = {name: _write_split(folder, name, plan, encoders, progress) for name in plan.splits}
             saved.result()
         plan.check_unchanged()
-        labels = label_ids.labels if label_ids else None
-        write_record(folder, tokenizer, plan.found, plan.settings(), plan.key, splits, labels)
+        labels, targets = label_ids.labels if label_ids else None, _targets_entry(plan, encoders)
+        chosen = plan.tokenizer
+        settings = chosen.settings()
+        write_record(folder, encoders.tokenizer, chosen.found, settings, plan.key, splits, labels, targets)
     return Dataset.open(destination)
+
+
+def _save_tokenizers(folder: Path, plan: Plan, encoders: _Encoders) -> None:
+    save_tokenizer(encoders.tokenizer, plan.tokenizer.found, folder / FOLDER)
+    if plan.target_tokenizer is not None:
+        save_tokenizer(encoders.target_tokenizer, plan.target_tokenizer.found, folder / TARGET_FOLDER)
+
+
+def _targets_entry(plan: Plan, encoders: _Encoders) -> dict[str, Any] | None:
+    if plan.targets is None:
+        return None
+    own = plan.target_tokenizer
+    described = described_tokenizer(encoders.target_tokenizer, own.found, own.settings()) if own else None
+    return {**plan.targets.to_json(), **({"tokenizer": described} if described else {})}
 
 
 def _warn_of_shared_text(plan: Plan) -> None:
@@ -103,36 +121,25 @@ def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:
     return None
 
 
-def _train(plan: Plan, progress: Progress) -> Tokenizer:
-    assert plan.choice is not None
-    train = plan.splits.get("train", [])
-    tracked = _Tracker("learning the vocabulary", train, progress)
-    target = plan.choice.load()
-    if hasattr(target, "train_text"):
-        records = (record for one in train for record in one.records())
-        tokenizer = target.train_text(_texts(records, tracked), plan.choice.config)
-    else:
-        tokenizer = target.train(lines_of(train, lambda record: tracked.update()), plan.choice.config)
-    tracked.finish()
-    return cast("Tokenizer", tokenizer)
+@dataclass(frozen=True)
+class _Encoders:
+    """What a split's documents are turned to ids with."""
+
+    tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    label_ids: LabelIds | None
 
 
-def _texts(records: Iterable[Record], tracked: _Tracker) -> Iterator[str]:
-    for block in blocks(records, BLOCK_CHARS):
-        tracked.update()
-        yield block.text
-
-
-def _write_split(
-    folder: Path, name: str, plan: Plan, tokenizer: Tokenizer, label_ids: LabelIds | None, progress: Progress
-) -> dict[str, Any]:
-    split = plan.splits[name]
-    tracked = _Tracker(f"encoding {name}", split, progress)
+def _write_split(folder: Path, name: str, plan: Plan, encoders: _Encoders, progress: Progress) -> dict[str, Any]:
+    targets = _write_targets(folder, name, plan, encoders, progress)
+    split, tokenizer = plan.splits[name], encoders.tokenizer
+    tracked = Tracker(f"encoding {name}", split, progress)
     with ExitStack() as stack:
         stack.callback(tracked.finish)
         writer = SplitWriter(folder, name, tokenizer.vocab_size)
         stack.callback(writer.abandon)
-        documents = DocumentWriter(folder, name, label_ids) if label_ids else None
+        keeps = encoders.label_ids is not None or plan.targets is not None
+        documents = DocumentWriter(folder, name, encoders.label_ids) if keeps else None
         if documents:
             stack.callback(documents.abandon)
         stream = stack.enter_context(closing(encode(tokenizer, _records(split, documents))))
@@ -142,22 +149,31 @@ def _write_split(
         _check_not_empty(name, split, writer)
         entries = [_source_entry(one, digest) for one, digest in zip(split, plan.digests[name], strict=True)]
         files = documents.close() if documents else {}
-        _warn_of_unlabelled(name, documents)
-        return {**writer.close(entries), **files}
+        _warn_of_unlabelled(name, plan.label, documents)
+        return {**writer.close(entries), **files, **targets}
+
+
+def _write_targets(folder: Path, name: str, plan: Plan, encoders: _Encoders, progress: Progress) -> dict[str, Any]:
+    """First: what is missing is found before much was done. Returns what is added to the split's entry."""
+    if plan.targets is None:
+        return {}
+    tracked = Tracker(f"encoding targets of {name}", plan.splits[name], progress)
+    with ExitStack() as stack:
+        stack.callback(tracked.finish)
+        writer = TargetWriter(folder, name, encoders.target_tokenizer)
+        stack.callback(writer.abandon)
+        documents = (texts for one in plan.splits[name] for texts in plan.targets.of(one.records(), one.called))
+        stream = stack.enter_context(closing(encode(encoders.target_tokenizer, writer.passing(documents))))
+        for encoded in stream:
+            writer.write(*encoded)
+            tracked.update()
+        return writer.close()
 
 
 def _records(split: Sequence[Reading], documents: DocumentWriter | None) -> Iterator[Record]:
     for reading in split:
         records = reading.records()
-        yield from documents.passing(records, _called(reading)) if documents else records
-
-
-def _called(reading: Reading) -> str:
-    """What the documents are counted among, in messages."""
-    if reading.share is None:
-        return reading.source.name
-    what = "holds out of" if reading.share.held_out else "leaves of"
-    return f"what data.valid_fraction {what} {reading.source.name}"
+        yield from documents.passing(records, reading.called) if documents else records
 
 
 def _source_entry(reading: Reading, digest: str) -> dict[str, Any]:
@@ -166,10 +182,10 @@ def _source_entry(reading: Reading, digest: str) -> dict[str, Any]:
     return {"name": reading.source.name, "sha256": digest, **reader, **share}
 
 
-def _warn_of_unlabelled(name: str, documents: DocumentWriter | None) -> None:
+def _warn_of_unlabelled(name: str, field: str | None, documents: DocumentWriter | None) -> None:
     if documents and (count := documents.unlabelled):
         have = "1 document" if count == 1 else f"{count:,} documents"
-        logger.warning(f"{have} of the {name} text without a label in '{documents.field}'")
+        logger.warning(f"{have} of the {name} text without a label in '{field}'")
 
 
 def _check_not_empty(name: str, split: Sequence[Reading], writer: SplitWriter) -> None:
@@ -179,26 +195,6 @@ def _check_not_empty(name: str, split: Sequence[Reading], writer: SplitWriter) -
             what = f"the {name} text is empty: data.valid_fraction = {share.fraction} leaves it no document of {names}"
             raise DataError(what, hint="name a validation text with `--valid`, or another fraction")
         raise DataError(f"the {name} text is empty: no line in {names}", hint=f"name another text with `--{name}`")
-
-
-class _Tracker:
-    """Fraction done: bytes taken from files over their size; for sources without a size, nothing until the end."""
-
-    def __init__(self, phase: str, split: Sequence[Reading], progress: Progress) -> None:
-        paths = [one.file for one in split]
-        self._phase, self._progress = phase, progress
-        self._start, self._next = sources.bytes_read(), 0.0
-        self._total = sum(path.stat().st_size for path in paths if path and path.is_file())
-
-    def update(self) -> None:
-        done = sources.bytes_read() - self._start
-        fraction = min(1.0, done / self._total) if self._total else 0.0
-        if fraction >= self._next:  # there may be a million records
-            self._next = fraction + 0.002
-            self._progress(self._phase, fraction)
-
-    def finish(self) -> None:
-        self._progress(self._phase, 1.0)
 
 
 def prepare(
@@ -219,11 +215,10 @@ def prepare(
     if data.path is not None:
         if data.train or data.valid or data.test:
             raise UsageError("data.path names a dataset, so data.train, data.valid and data.test must be left out")
-        if data.valid_fraction:
-            hint = "`lmtool tokenize --set data.valid_fraction=…` makes one with such a split"
-            raise UsageError("data.path names a dataset, and data.valid_fraction is for text", hint)
         dataset = Dataset.open(data.path, registry)
+        _check_valid_fraction(dataset, data.valid_fraction)
         _check_label(dataset, data.label)
+        _check_target(dataset, data, registry)
         _check_same_settings(dataset, tokenizer)
         return dataset
     plan = make_plan(data, tokenizer, registry)
@@ -237,6 +232,16 @@ def cached_path(key: str) -> Path:
     return cache_folder() / "datasets" / key[:32]
 
 
+def _check_valid_fraction(dataset: Dataset, wanted: float) -> None:
+    """A config that names a dataset and a share of the training text must name the one that was held out of it."""
+    sources = dataset.record["splits"].get("valid", {}).get("sources", [])
+    made = {one["share"]["fraction"] for one in sources if "share" in one}
+    if wanted and made != {wanted}:
+        what = f"with data.valid_fraction = {made.pop()}" if made else "without data.valid_fraction"
+        raise DataError(f"{dataset.path} was made {what}, and the config asks for {wanted}",
+                        hint=f"`lmtool tokenize --set data.valid_fraction={wanted} …` makes another")  # fmt: skip
+
+
 def _check_label(dataset: Dataset, field: str | None) -> None:
     """A config that names a dataset and a field of labels must name the one that made the dataset."""
     made = dataset.labels.field if dataset.labels else None
@@ -246,17 +251,36 @@ def _check_label(dataset: Dataset, field: str | None) -> None:
                         hint=f"`lmtool tokenize --label {field} …` makes another")  # fmt: skip
 
 
+def _check_target(dataset: Dataset, data: DataConfig, registry: Registry) -> None:
+    """A config that names a dataset and fields of targets must name those that made the dataset."""
+    wanted, made = data.target_fields, dataset.target_fields
+    if wanted and wanted != made:
+        what = f"with the targets of field '{', '.join(made)}'" if made else "without targets"
+        options = " ".join(f"--target {name}" for name in wanted)
+        raise DataError(f"{dataset.path} was made {what}, and data.target asks for '{', '.join(wanted)}'",
+                        hint=f"`lmtool tokenize {options} …` makes another")  # fmt: skip
+    if data.target_tokenizer is not None:
+        choice = choose_inline("tokenizer", data.target_tokenizer, registry, "data.target_tokenizer")
+        record = (dataset.record.get("targets") or {}).get("tokenizer")
+        if record is None:
+            hint = "leave it out, or make another dataset with `lmtool tokenize … -o DATASET`"
+            raise DataError(f"{dataset.path} was made without data.target_tokenizer, and the config names one", hint)
+        _check_same_tokenizer(dataset, record, choice, "targets", "data.target_tokenizer")
+
+
 def _check_same_settings(dataset: Dataset, tokenizer: Choice | None) -> None:
     """A config that names a dataset and a tokenizer must name the one that made the dataset."""
-    if tokenizer is None:
-        return
-    record = dataset.record["tokenizer"]
-    given = tokenizer.config.identity()
-    if record["name"] != tokenizer.name or (record["settings"] and record["settings"] != given):
+    if tokenizer is not None:
+        _check_same_tokenizer(dataset, dataset.record["tokenizer"], tokenizer, "ids", "[tokenizer]")
+
+
+def _check_same_tokenizer(dataset: Dataset, record: dict[str, Any], wanted: Choice, what: str, section: str) -> None:
+    given = wanted.config.identity()
+    if record["name"] != wanted.name or (record["settings"] and record["settings"] != given):
         raise DataError(
-            f"ids in {dataset.path} were written with tokenizer '{record['name']}' {record['settings']}, "
-            f"but the config asks for '{tokenizer.name}' {given}",
-            hint=f"leave [tokenizer] out, or `lmtool tokenize --tokenizer {tokenizer.name} -o DATASET` again",
+            f"{what} in {dataset.path} were written with tokenizer '{record['name']}' {record['settings']}, "
+            f"but the config asks for '{wanted.name}' {given}",
+            hint=f"leave {section} out, or make another dataset with `lmtool tokenize … -o DATASET`",
         )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtool.config import Choice, choose_inline
-from lmtool.data.sources import Source, cannot_read, expand, spool
+from lmtool.data.fields import field_of
+from lmtool.data.sources import STDIN, Source, cannot_read, expand, spool
 from lmtool.errors import DataError, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lmtool.api import Reader, Record
     from lmtool.data.holdout import Share
@@ -37,42 +38,65 @@ class Reading:
         return self.share.of(records) if self.share else records
 
     def _all_records(self) -> Iterator[Record]:
-        reader: Reader = self.choice.load()(self.choice.config)
-        return reader.read(self.source.target)
+        return self._reader.read(self.source.target)
 
     @property
-    def file(self) -> Path | None:
-        """Where its bytes lie; None for data sets by name. What a pipe gives is kept in a file: it is read twice."""
-        if self.source.scheme:
-            return None
-        path = self.source.path
-        return path if path and path.is_file() else spool(self.source.name)
+    def _reader(self) -> Reader:
+        reader: Reader = self.choice.load()(self.choice.config)
+        return reader
 
-    def digest(self, label: str | None = None) -> str:
-        """sha256 of what is in it: a file's bytes as they are on disk, text and labels of a data set by name."""
-        return digest_of_file(self.file, self.source.name) if self.file else self._digest_of_text(label)
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where its bytes lie; of a data set by name its reader may know (`lmtool.api.Reader`), else there are none.
 
-    def state(self) -> tuple[int, int] | None:
-        """Size and time of change of its file."""
+        What a pipe gives is kept in a file: it is read twice.
+        """
+        if self.source.scheme is None:
+            return (_kept(self.source.name),)
+        found = getattr(self._reader, "files", None)
+        return tuple(map(_kept, found(self.source.target))) if found else ()
+
+    def digest(self, fields: Sequence[str] = ()) -> str:
+        """sha256 of what is in it: files' bytes as they are on disk; where there are none, text and these fields."""
+        digests = [digest_of_file(path, self.source.name) for path in self.files]
+        if len(digests) > 1:
+            return hashlib.sha256(" ".join(digests).encode()).hexdigest()
+        return digests[0] if digests else self._digest_of_text(fields)
+
+    def state(self) -> list[tuple[int, int]]:
+        """Size and time of change of its files."""
         try:
-            status = self.file.stat() if self.file else None
+            found = [path.stat() for path in self.files]
         except OSError as error:
             raise cannot_read(self.source.name, error) from None
-        return (status.st_size, status.st_mtime_ns) if status else None
+        return [(status.st_size, status.st_mtime_ns) for status in found]
 
-    def _digest_of_text(self, label: str | None) -> str:
+    def _digest_of_text(self, fields: Sequence[str]) -> str:
         state = hashlib.sha256()
         for record in self._all_records():
             state.update(record.text.encode())
             state.update(b"\n\0" if record.last else b"\n")
-            if label is not None and record.last:
-                state.update(repr(record.fields.get(label)).encode() + b"\0")
+            for field in fields if record.last else ():
+                state.update(repr(field_of(record.fields, field)).encode() + b"\0")
         return state.hexdigest()
+
+    @property
+    def called(self) -> str:
+        """What its documents are counted among, in messages."""
+        if self.share is None:
+            return self.source.name
+        what = "holds out of" if self.share.held_out else "leaves of"
+        return f"what data.valid_fraction {what} {self.source.name}"
 
     def describe(self) -> dict[str, Any]:
         """The reader, its settings and the part that is wanted, for keys."""
         share = {"share": self.share.describe()} if self.share else {}
         return {**self.choice.found.record(), "settings": self.choice.config.identity(), **share}
+
+
+def _kept(name: str) -> Path:
+    """The file of this name, or one of what the pipe gives."""
+    return Path(name) if name != STDIN and Path(name).is_file() else spool(name)
 
 
 def digest_of_file(path: Path, name: str | None = None) -> str:
@@ -89,45 +113,44 @@ def readings(specs: Sequence[str], reader: Mapping[str, Any], registry: Registry
 
     Args:
         specs: Files, globs, folders, `-`, `scheme:name`.
-        reader: `name` and settings of the reader for files; empty to go by suffix.
+        reader: `name` and settings of the reader for files; without a name, settings of those that go by suffix.
         registry: Where readers are looked up.
 
     Raises:
         DataError: if a source is missing, or a pattern or folder gives nothing.
         PluginError: if a reader or scheme is unknown.
     """
-    chosen = choose_inline("reader", reader, registry, "data.reader") if reader else None
+    chosen = choose_inline("reader", reader, registry, "data.reader") if "name" in reader else None
+    settings = {} if chosen else reader
     sources = expand(specs, _suffixes(chosen, specs, registry))
-    return [Reading(source, _choose(source, chosen, registry)) for source in sources]
+    return [Reading(source, _choose(source, chosen, settings, registry)) for source in sources]
 
 
-def _choose(source: Source, chosen: Choice | None, registry: Registry) -> Choice:
+def _choose(source: Source, chosen: Choice | None, settings: Mapping[str, Any], registry: Registry) -> Choice:
     if source.scheme:
-        return _by_scheme(source, chosen, registry)
+        return _by_scheme(source, chosen, settings, registry)
     if chosen:
         return chosen
     name = next((n for n in BUILT_IN if source.suffix in _reads(n, registry)), None)
     if name is None and source.suffix:
         name = next((n for n in registry.names("reader") if source.suffix in _reads(n, registry)), None)
-    return choose_inline("reader", name or DEFAULT, registry, "data.reader")
+    return choose_inline("reader", {"name": name or DEFAULT, **settings}, registry, "data.reader")
 
 
-def _by_scheme(source: Source, chosen: Choice | None, registry: Registry) -> Choice:
+def _by_scheme(source: Source, chosen: Choice | None, settings: Mapping[str, Any], registry: Registry) -> Choice:
     scheme = str(source.scheme)
     if chosen and chosen.name == scheme:
         return chosen
     try:
-        return choose_inline("reader", scheme, registry, "data.reader")
+        return choose_inline("reader", {"name": scheme, **settings}, registry, "data.reader")
     except PluginError as error:
         raise DataError(f"no file {source.name}, and {error.message}", error.hint) from None
 
 
 def _suffixes(chosen: Choice | None, specs: Iterable[str], registry: Registry) -> frozenset[str]:
     """Formats to pick up from folders; other plugins are asked only if there is a folder."""
-    from pathlib import Path
-
     if chosen:
-        return chosen.found.component.capabilities or _reads(DEFAULT, registry)
+        return _reads(chosen.name, registry) or _reads(DEFAULT, registry)
     folders = any(Path(spec).is_dir() for spec in specs)
     names = registry.names("reader") if folders else BUILT_IN
     return frozenset().union(*(_reads(name, registry) for name in names))
@@ -151,13 +174,4 @@ def reader_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     return readers[0] if same else None
 
 
-def lines_of(readings: Iterable[Reading], on_record: Callable[[Record], None] | None = None) -> Iterator[str]:
-    """All lines of some sources, in order."""
-    for reading in readings:
-        for record in reading.records():
-            if on_record:
-                on_record(record)
-            yield from record.text.split("\n")
-
-
-__all__ = ["Reading", "digest_of_file", "lines_of", "reader_of", "readings"]
+__all__ = ["Reading", "digest_of_file", "reader_of", "readings"]

@@ -89,9 +89,10 @@ def _expand_one(spec: str, suffixes: frozenset[str]) -> list[Source]:
         return [Source(spec)]
     if any(mark in spec for mark in "*?["):
         found = sorted(name for name in glob.glob(spec, recursive=True) if Path(name).is_file())
-        if not found:
+        if not found and not _SCHEME.fullmatch(spec):
             raise DataError(f"no file matches '{spec}'", hint=f"`ls {_fixed_part(spec)}` shows what is there")
-        return [Source(name) for name in found]
+        if found:
+            return [Source(name) for name in found]
     if match := _SCHEME.fullmatch(spec):
         return [Source(spec, match[1])]
     hint = f"the folder {path.parent} does not exist either" if not path.parent.is_dir() else None

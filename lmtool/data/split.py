@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.api.classes import Document
-from lmtool.data.arrays import VERIFY_LIMIT, ArrayFile, read_slice
+from lmtool.data.arrays import VERIFY_LIMIT, ArrayFile, pieces, read_slice
+from lmtool.data.documents import LabelledDocuments
+from lmtool.data.labels import without_labels
+from lmtool.data.targets import without_targets
 from lmtool.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lmtool.data.counts import Counts
     from lmtool.data.documents import Documents
-
-READ_AHEAD = 1 << 18
-"""Ids that are read at once where all documents are."""
+    from lmtool.data.target_files import TargetFiles
 
 
 class Split:
     """The ids of one part of a dataset: a single stream, each line ended by `eos_id`.
 
-    Labels and text of documents are there if the dataset was made with `data.label`.
+    Labels are there if the dataset was made with `data.label`, targets if with `data.target`, the text of documents
+    with either.
     """
 
     def __init__(
@@ -34,10 +37,12 @@ class Split:
         shards: list[ArrayFile],
         document_ends: ArrayFile,
         documents: Documents | None = None,
+        targets: TargetFiles | None = None,
     ) -> None:
         self.name = name
         self.counts = counts
         self._shards, self._document_ends, self._documents = shards, document_ends, documents
+        self._targets = targets
 
     @property
     def num_tokens(self) -> int:
@@ -118,17 +123,29 @@ class Split:
     @property
     def has_labels(self) -> bool:
         """Whether labels and text of documents are there."""
-        return self._documents is not None
+        return isinstance(self._documents, LabelledDocuments)
 
     @property
-    def labelled(self) -> Documents:
+    def labelled(self) -> LabelledDocuments:
         """Labels and text of documents. Raises DataError, with the cure, if they are not there."""
-        if self._documents is None:
-            path = self._document_ends.path.parent
-            raise DataError(
-                f"{path} has no labels", "`lmtool tokenize --label FIELD …` or data.label makes it with them"
-            )
+        if not isinstance(self._documents, LabelledDocuments):
+            raise without_labels(self._path)
         return self._documents
+
+    @property
+    def texts(self) -> Documents:
+        """Text of documents. Raises DataError, with the cure, if it is not there."""
+        if self._documents is None:
+            hint = (
+                "`lmtool tokenize --label FIELD …` or `--target FIELD` makes it with them, and with the documents' text"
+            )
+            raise DataError(f"{self._path} has no labels and no targets", hint)
+        return self._documents
+
+    @property
+    def _path(self) -> Path:
+        """Of the dataset."""
+        return self._document_ends.path.parent
 
     @property
     def label_ids(self) -> np.ndarray:
@@ -146,23 +163,55 @@ class Split:
 
     def document(self, number: int) -> Document:
         """One document, counted from 0. Raises DataError if the dataset holds no text."""
-        text = self.labelled.text(number)
+        text = self.texts.text(number)
         return Document(self.read(int(self.document_starts[number]), int(self.document_ends[number])), text)
 
     def documents(self) -> Iterator[Document]:
         """All of them, in order; some are read ahead."""
-        texts, starts, ends = self.labelled, self.document_starts, self.document_ends
-        number = 0
-        while number < len(ends):
-            stop = max(number + 1, int(np.searchsorted(ends, starts[number] + READ_AHEAD, "right")))
-            ids = self.read(int(starts[number]), int(ends[stop - 1]))
-            pieces = np.split(ids, ends[number : stop - 1] - starts[number])
-            for one, piece in enumerate(pieces, number):
-                yield Document(piece, texts.text(one))
-            number = stop
+        texts = self.texts
+        for number, ids in enumerate(pieces(self.read, self.document_ends)):
+            yield Document(ids, texts.text(number))
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether targets, and text of documents, are there."""
+        return self._targets is not None
+
+    @property
+    def target_files(self) -> TargetFiles:
+        """Targets as they lie on disk. Raises DataError, with the cure, if they are not there."""
+        if self._targets is None:
+            raise without_targets(self._path)
+        return self._targets
+
+    @property
+    def target_counts(self) -> Counts:
+        """Figures of the first targets; each is a line and a document, and its end is counted as that of a line is.
+
+        Raises:
+            DataError: if there are no targets, as do all that speak of them.
+        """
+        return self.target_files.counts
+
+    @property
+    def target_lengths(self) -> np.ndarray:
+        """int64 [D]: ids of each document's first target, without the end."""
+        return self.target_files.lengths
+
+    def target(self, number: int) -> np.ndarray:
+        """int32 [L]: the first target of one document, counted from 0, without the end."""
+        return self.target_files.target(number)
+
+    def targets(self) -> Iterator[np.ndarray]:
+        """The first target of each document, in order; some are read ahead."""
+        return self.target_files.targets()
+
+    def references(self, number: int) -> tuple[str, ...]:
+        """All targets of one document, as text; the first one is what training learns."""
+        return self.target_files.references(number)
 
     def verify(self) -> None:
-        """Compare all checksums, but for those of labels and text. Raises DataError naming the damaged file."""
+        """Compare the checksums of ids. Raises DataError naming the damaged file."""
         for file in (*self._shards, self._document_ends):
             file.verify()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
 from lmtool.data.sources import read_chunks
@@ -17,6 +18,7 @@ BLOCK = 1 << 20
 NEWLINE = b"\n"
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def read_blocks(name: str, size: int = BLOCK, encoding: str | None = None) -> Iterator[str]:
@@ -102,4 +104,9 @@ def in_pieces(text: str, size: int = BLOCK) -> Iterator[tuple[str, bool]]:
     yield text[start:], True
 
 
-__all__ = ["BLOCK", "decode", "in_pieces", "read_blocks"]
+def one_line(text: str) -> str:
+    """A text with spaces in the place of its line ends."""
+    return _LINE_END.sub(" ", text)
+
+
+__all__ = ["BLOCK", "decode", "in_pieces", "one_line", "read_blocks"]

@@ -1,6 +1,6 @@
 """A tokenizer on disk: a folder with the tokenizer's own files and `component.json`, which says who reads them.
 
-Datasets and runs hold the same folder, `tokenizer/`.
+Datasets and runs hold the same folder, `tokenizer/`, and `target-tokenizer/` where targets have one of their own.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RECORD = "component.json"
 FOLDER = "tokenizer"
+TARGET_FOLDER = "target-tokenizer"
 
 
 def save_tokenizer(tokenizer: Tokenizer, found: Found, folder: Path) -> None:
@@ -94,9 +95,31 @@ def open_tokenizer(path: Path, registry: Registry) -> tuple[Tokenizer, Found]:
         raise DataError(error.message, error.hint) from None
 
 
+def open_target_tokenizer(path: Path, registry: Registry) -> tuple[Tokenizer, Found] | None:
+    """The tokenizer of targets of a run or a dataset; None if it has no other than that of text.
+
+    Raises:
+        DataError: if it is damaged.
+    """
+    folder = path / TARGET_FOLDER
+    if not folder.is_dir():
+        return None
+    return load_tokenizer(folder, registry), find_component(tokenizer_record(folder), registry)
+
+
 def short(fingerprint: str) -> str:
     """The first digits of a fingerprint, for messages."""
     return f"{fingerprint[:8]}…"
 
 
-__all__ = ["find_component", "load_tokenizer", "open_tokenizer", "save_tokenizer", "short", "tokenizer_record"]
+__all__ = [
+    "FOLDER",
+    "TARGET_FOLDER",
+    "find_component",
+    "load_tokenizer",
+    "open_target_tokenizer",
+    "open_tokenizer",
+    "save_tokenizer",
+    "short",
+    "tokenizer_record",
+]

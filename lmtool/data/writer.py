@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool import __version__
+from lmtool.data.arrays import key_of
 from lmtool.data.counts import Counts
 from lmtool.data.dataset import FORMAT, FORMAT_VERSION, RECORD
-from lmtool.data.documents import PARTS
+from lmtool.data.documents import LABEL_PARTS, TEXT_PARTS
 from lmtool.data.tokenizer_folder import FOLDER, save_tokenizer
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class SplitWriter:
 
 
 class DocumentWriter:
-    """Writes labels and text of a split's documents, while their records pass on to be encoded.
+    """Writes text and labels of a split's documents, while their records pass on to be encoded.
 
     Text and ends go to disk as they come; only the labels' ids are held until the end, 4 bytes each, since what a label
     of the training text has for an id is known when all were seen.
@@ -131,17 +132,18 @@ class DocumentWriter:
     Args:
         folder: Of the dataset.
         name: Of the split.
-        label_ids: Learns the labels if it does not know them.
+        label_ids: Learns the labels if it does not know them; None to keep no labels.
     """
 
-    def __init__(self, folder: Path, name: str, label_ids: LabelIds) -> None:
-        self.field, self._label_ids = label_ids.field, label_ids
-        self._learns = label_ids.labels is None
+    def __init__(self, folder: Path, name: str, label_ids: LabelIds | None) -> None:
+        self._label_ids = label_ids
+        self._learns = label_ids is not None and label_ids.labels is None
         self._labels = array("i")
+        parts = {**TEXT_PARTS, **(LABEL_PARTS if label_ids else {})}
         self._files = {
-            part: ArrayWriter(folder / f"{name}-{part}.npy", np.dtype(dtype)) for part, dtype in PARTS.items()
+            part: ArrayWriter(folder / f"{name}-{part}.npy", np.dtype(dtype)) for part, dtype in parts.items()
         }
-        self._text, self._ends = bytearray(), {"label-ends": array("q"), "text-ends": array("q")}
+        self._text, self._ends = bytearray(), {part: array("q") for part in parts if part.endswith("ends")}
         self._text_length, self._inside = 0, False
         self.unlabelled = 0
         """Documents without a label."""
@@ -169,10 +171,11 @@ class DocumentWriter:
             self._flush()
 
     def _end_document(self, record: Record, where: str) -> None:
-        ids = self._label_ids.ids(record.fields, where)
-        self.unlabelled += not ids
-        self._labels.extend(ids)
-        self._ends["label-ends"].append(len(self._labels))
+        if self._label_ids:
+            ids = self._label_ids.ids(record.fields, where)
+            self.unlabelled += not ids
+            self._labels.extend(ids)
+            self._ends["label-ends"].append(len(self._labels))
         self._ends["text-ends"].append(self._text_length)
         self._inside = False
 
@@ -190,9 +193,10 @@ class DocumentWriter:
             DataError: if the training text has no labels.
         """
         self._flush()
-        ids = np.frombuffer(self._labels, np.intc)
-        self._files["labels"].write(self._label_ids.learned(ids) if self._learns else ids)
-        return {part.replace("-", "_"): file.close() for part, file in self._files.items()}
+        if self._label_ids:
+            ids = np.frombuffer(self._labels, np.intc)
+            self._files["labels"].write(self._label_ids.learned(ids) if self._learns else ids)
+        return {key_of(part): file.close() for part, file in self._files.items()}
 
     def abandon(self) -> None:
         for file in self._files.values():
@@ -216,11 +220,19 @@ def write_record(
     key: str,
     splits: dict[str, Any],
     labels: Labels | None = None,
+    targets: dict[str, Any] | None = None,
 ) -> None:
     """Write the tokenizer, if that is not done yet, and, last, `dataset.json`: without it a folder is not a dataset."""
     if not (folder / FOLDER).is_dir():
         save_tokenizer(tokenizer, found, folder / FOLDER)
-    described = {
+    kept = {"labels": labels.to_json() if labels else None, "targets": targets}
+    described = {"key": key, "tokenizer": described_tokenizer(tokenizer, found, settings)}
+    write_json(folder, {**described, **{name: one for name, one in kept.items() if one}, "splits": splits})
+
+
+def described_tokenizer(tokenizer: Tokenizer, found: Found, settings: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer as it stands in `dataset.json`."""
+    return {
         **found.record(),
         "settings": settings,
         "fingerprint": tokenizer.fingerprint,
@@ -229,8 +241,6 @@ def write_record(
         "unk_id": tokenizer.unk_id,
         "unit": tokenizer.unit,
     }
-    write_json(folder, {"key": key, "tokenizer": described, **({"labels": labels.to_json()} if labels else {}),
-                        "splits": splits})  # fmt: skip
 
 
 def write_json(folder: Path, contents: dict[str, Any]) -> None:
@@ -241,4 +251,12 @@ def write_json(folder: Path, contents: dict[str, Any]) -> None:
     (folder / RECORD).write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-__all__ = ["ArrayWriter", "DocumentWriter", "SplitWriter", "smallest_type", "write_json", "write_record"]
+__all__ = [
+    "ArrayWriter",
+    "DocumentWriter",
+    "SplitWriter",
+    "described_tokenizer",
+    "smallest_type",
+    "write_json",
+    "write_record",
+]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import numpy as np
 
@@ -22,13 +22,22 @@ from lmtool.evaluation.blocks import Blocks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lmtool.api import LanguageModel, Tokenizer
+    from lmtool.api import LanguageModel, TextEvaluator, Tokenizer
     from lmtool.array_types import Stream, StreamLogProbs
     from lmtool.registry import Registry
 
 
-DEFAULT_EVALUATORS = {"tokens": ("perplexity",), "classes": ("classification", "log-loss")}
+DEFAULT_EVALUATORS = {
+    "tokens": ("perplexity",),
+    "classes": ("classification", "log-loss"),
+    "texts": ("bleu", "chrf"),
+}
 """What is computed where a config names no evaluators, by what the model gives."""
+GIVES = {
+    "tokens": "a language model gives tokens",
+    "classes": "a classifier gives classes",
+    "texts": "a model of texts gives texts",
+}
 
 
 class TokenText(Protocol):
@@ -104,9 +113,21 @@ def evaluate(
     return Evaluation(metrics, len(streams), model.stateful, seconds, getattr(model, "adapts", False), blocks)
 
 
+@overload
 def make_evaluators(
     config: EvaluationConfig, registry: Registry, *, takes: Literal["tokens", "classes"] = "tokens"
-) -> list[Evaluator]:
+) -> list[Evaluator]: ...
+
+
+@overload
+def make_evaluators(
+    config: EvaluationConfig, registry: Registry, *, takes: Literal["texts"]
+) -> list[TextEvaluator]: ...
+
+
+def make_evaluators(
+    config: EvaluationConfig, registry: Registry, *, takes: Literal["tokens", "classes", "texts"] = "tokens"
+) -> list[Any]:
     """The evaluators that a config names, or the usual ones.
 
     Args:
@@ -122,9 +143,9 @@ def make_evaluators(
         choice = choose_inline("evaluator", setting, registry, "evaluation.evaluators")
         evaluator = choice.load()(choice.config)
         if evaluator.takes != takes:
-            gives = "a classifier gives classes" if takes == "classes" else "a language model gives tokens"
             hint = f"leave evaluation.evaluators out for {', '.join(DEFAULT_EVALUATORS[takes])}"
-            raise ConfigError(f"evaluation.evaluators: '{choice.name}' takes {evaluator.takes}, {gives}", hint)
+            what = f"'{choice.name}' takes {evaluator.takes}, {GIVES[takes]}"
+            raise ConfigError(f"evaluation.evaluators: {what}", hint)
         evaluators.append(evaluator)
     return evaluators
 

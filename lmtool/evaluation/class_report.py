@@ -11,7 +11,7 @@ import numpy as np
 from lmtool.evaluation.class_tables import comparison_table, detail_tables
 from lmtool.evaluation.report import SCHEMA, comparisons_to_json, described, metric_to_json, posterior_row
 from lmtool.evaluation.significance import Comparison, differences
-from lmtool.evaluation.tables import Columns, figure_cell
+from lmtool.evaluation.tables import Columns, best_among, figure_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,20 +47,12 @@ class ClassResult:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the text holds; a line's end counts as a token and a byte, not as a word."""
-        ids = self.text.ids
-        return {
-            "documents": ids.num_documents,
-            "lines": ids.num_lines,
-            "words": ids.num_words,
-            "tokens": ids.num_tokens,
-            "bytes": ids.num_bytes,
-            "unknown_tokens": ids.num_unknown,
-        }
+        """See `Text.counts`."""
+        return {"documents": self.text.ids.num_documents, **self.text.counts}
 
     def has_documents_of(self, other: ClassResult) -> bool:
         """Whether both are about the same documents and classes, whatever the tokenizer."""
-        same_text = all(self.counts[name] == other.counts[name] for name in ("documents", "lines", "words", "bytes"))
+        same_text = self.text.is_like(other.text)
         targets = self.evaluation.outcomes.targets, other.evaluation.outcomes.targets
         return same_text and self.labels == other.labels and np.array_equal(*targets)
 
@@ -141,17 +133,12 @@ def _shown_names(results: Sequence[ClassResult]) -> list[str]:
 
 def best_of(results: Sequence[ClassResult], name: str) -> set[int]:
     """Indices of the results with the best value of a metric among those on the same documents, two or more."""
-    best: set[int] = set()
     higher = HIGHER.fullmatch(name) is not None
     if not higher and not LOWER.fullmatch(name):
-        return best
-    having = [i for i, result in enumerate(results) if name in result.evaluation.metrics]
-    for i in having:
-        same = [j for j in having if results[j].has_documents_of(results[i])]
-        values = {j: results[j].evaluation.metrics[name].value for j in same}
-        if len(same) > 1 and values[i] == (max if higher else min)(values.values()):
-            best.add(i)
-    return best
+        return set()
+    metrics = [result.evaluation.metrics.get(name) for result in results]
+    best = max if higher else min
+    return best_among(metrics, best, lambda i, j: results[j].has_documents_of(results[i]))
 
 
 def legend(results: Sequence[ClassResult]) -> list[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.tables import Row
     from lmtool.evaluation.text import Text
+    from lmtool.evaluation.text_report import TextResult
 
 SCHEMA = 1
 FEWEST = 10
@@ -45,15 +46,8 @@ class Result:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What the text holds; a line's end counts as a token and a byte, not as a word."""
-        ids = self.text.ids
-        return {
-            "lines": ids.num_lines,
-            "words": ids.num_words,
-            "tokens": ids.num_tokens,
-            "bytes": ids.num_bytes,
-            "unknown_tokens": ids.num_unknown,
-        }
+        """See `Text.counts`."""
+        return self.text.counts
 
     @property
     def text_key(self) -> tuple[int, ...]:
@@ -110,7 +104,7 @@ def _result_to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def described(result: Result | ClassResult) -> dict[str, Any]:
+def described(result: Result | ClassResult | TextResult) -> dict[str, Any]:
     """What a result is of: run, model, text and tokenizer."""
     return {
         "run": result.run,
@@ -119,13 +113,13 @@ def described(result: Result | ClassResult) -> dict[str, Any]:
         "data": result.text.data,
         "split": result.text.split,
         "sources": list(result.text.sources),
-        "tokenizer": {
-            "name": result.tokenizer_name,
-            "unit": result.tokenizer.unit,
-            "vocab_size": result.tokenizer.vocab_size,
-            "fingerprint": result.tokenizer.fingerprint,
-        },
+        "tokenizer": {"name": result.tokenizer_name, **tokenizer_to_json(result.tokenizer)},
     }
+
+
+def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What tells one tokenizer from others."""
+    return {"unit": tokenizer.unit, "vocab_size": tokenizer.vocab_size, "fingerprint": tokenizer.fingerprint}
 
 
 def metric_to_json(metric: Metric) -> dict[str, Any]:

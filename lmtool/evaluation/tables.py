@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.table import Table
     from rich.text import Text as RichText
@@ -63,6 +63,21 @@ class Columns:
         for name, cells in self.figures:
             made.add_row(name, *(cells[column] for column in columns))
         return made
+
+
+def best_among(
+    metrics: Sequence[Metric | None], best: Callable[[Iterable[float]], float], compare: Callable[[int, int], bool]
+) -> set[int]:
+    """Places of the metrics with the best value among those that they compare with, two or more.
+
+    Args:
+        metrics: One of each run; None of one that has none.
+        best: `min` or `max`.
+        compare: Whether the figures of two runs compare, by their places.
+    """
+    values = {i: metric.value for i, metric in enumerate(metrics) if metric is not None}
+    alike = {i: [values[j] for j in values if compare(i, j)] for i in values}
+    return {i for i, value in values.items() if len(alike[i]) > 1 and value == best(alike[i])}
 
 
 def _side_by_side(widths: Sequence[int], available: int) -> list[list[int]]:

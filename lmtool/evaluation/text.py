@@ -19,7 +19,7 @@ from lmtool.data.dataset import RECORD, Dataset
 from lmtool.data.labels import Labels, known_labels
 from lmtool.data.prepare import SPLITS, build, make_plan
 from lmtool.data.sources import STDIN, format_suffix
-from lmtool.data.tokenizer_folder import open_tokenizer
+from lmtool.data.tokenizer_folder import open_target_tokenizer, open_tokenizer
 from lmtool.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,6 +43,22 @@ class Text:
     """What the text was read from, as the user named it then."""
     chosen: bool
     """False if the user did not say which split."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What it holds; a line's end counts as a token and a byte, not as a word."""
+        return {
+            "lines": self.ids.num_lines,
+            "words": self.ids.num_words,
+            "tokens": self.ids.num_tokens,
+            "bytes": self.ids.num_bytes,
+            "unknown_tokens": self.ids.num_unknown,
+        }
+
+    def is_like(self, other: Text) -> bool:
+        """Whether both hold as many documents, lines, words and bytes, whatever the tokenizers."""
+        alike = all(self.counts[name] == other.counts[name] for name in ("lines", "words", "bytes"))
+        return alike and self.ids.num_documents == other.ids.num_documents
 
     @property
     def name(self) -> str:
@@ -121,6 +137,8 @@ class Texts:
             raise DataError(message, f"`lmtool tokenize --with {run.path} --test FILE -o DATASET` makes one that fits")
         if run.predicts == "classes":
             _check_labels(dataset, run)
+        if run.predicts == "texts":
+            _check_targets(dataset, run)
         return dataset
 
     def _encode(self, source: str, run: Run, wanted: Wanted) -> Dataset:
@@ -129,10 +147,12 @@ class Texts:
         path = source
         if source == STDIN or Path(source).is_fifo():
             path = str(_spooled(source, self._scratch / "stream"))
-        field = wanted.labels.field if wanted.labels else None
-        data = DataConfig.model_validate({"test": [path], "reader": wanted.reader, "label": field})
+        field, target = wanted.labels.field if wanted.labels else None, list(wanted.targets) or None
+        data = DataConfig.model_validate({"test": [path], "reader": wanted.reader, "label": field, "target": target})
+        own = open_target_tokenizer(run.path, self._registry) if target else None
+        ready = (tokenizer, found)
         try:
-            plan = make_plan(data, None, self._registry, ready=(tokenizer, found), labels=wanted.labels)
+            plan = make_plan(data, None, self._registry, ready=ready, labels=wanted.labels, ready_target=own)
             return build(plan, self._scratch / wanted.key, progress=self._progress)
         except DataError as error:  # what the user wrote has other names here
             hint = error.hint and error.hint.replace("--test", "--on").replace(path, source)
@@ -146,18 +166,26 @@ class Wanted:
     tokenizer: str
     """Its fingerprint."""
     labels: Labels | None
-    """Those of a classifier; None where a language model is evaluated, which needs none."""
+    """Those of a classifier; None where a model of another kind is evaluated, which needs none."""
     reader: Mapping[str, Any]
     """That of the run's training text, where it reads such files; empty to go by suffix."""
+    targets: tuple[str, ...] = ()
+    """The fields of those, of a model of texts; none of others."""
+    target_tokenizer: str = ""
+    """Its fingerprint, of a model of texts."""
 
     @classmethod
     def of(cls, run: Run, source: str, registry: Registry) -> Wanted:
         labels = labels_of(run) if run.predicts == "classes" else None
-        return cls(run.tokenizer.fingerprint, labels, _reader(run, source, registry, else_too=labels is not None))
+        reader = _reader(run, source, registry, else_too=run.predicts != "tokens")
+        if run.predicts != "texts":
+            return cls(run.tokenizer.fingerprint, labels, reader)
+        return cls(run.tokenizer.fingerprint, None, reader, run.target_fields, run.target_tokenizer.fingerprint)
 
     @property
     def key(self) -> str:
-        contents = [self.tokenizer, self.labels and self.labels.to_json(), self.reader]
+        labels = self.labels and self.labels.to_json()
+        contents = [self.tokenizer, labels, self.reader, self.targets, self.target_tokenizer]
         return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
@@ -187,6 +215,15 @@ def _check_labels(dataset: Dataset, run: Run) -> None:
         message = f"{dataset.path} has other classes than those that {run.path} learned"
         hint = f"`lmtool tokenize --with {run.path} --label {labels.field} --test FILE -o DATASET` makes one that fits"
         raise DataError(message, hint)
+
+
+def _check_targets(dataset: Dataset, run: Run) -> None:
+    make = f"`lmtool tokenize --with {run.path} --target FIELD --test FILE -o DATASET`"
+    if not dataset.target_fields:
+        raise DataError(f"{dataset.path} has no targets", f"{make} makes one with them")
+    if dataset.target_tokenizer.fingerprint != run.target_tokenizer.fingerprint:
+        message = f"targets in {dataset.path} were made with another tokenizer than those of {run.path}"
+        raise DataError(message, f"{make} makes one that fits")
 
 
 def _source_name(source: Mapping[str, Any]) -> str:

@@ -29,3 +29,24 @@ def lmtool_register_tasks() -> Iterable[Component]:
         summary="the class of a document, or its labels",
         capabilities=frozenset({"classes"}),
     )
+    yield Component(
+        name="seq2seq",
+        target="lmtool.tasks.seq2seq.task:Seq2Seq",
+        config="lmtool.tasks.seq2seq.config:Seq2SeqConfig",
+        summary="a text that answers a document: its translation, its summary, an answer",
+        capabilities=frozenset({"texts", "encoder"}),
+    )
+    yield Component(
+        name="reinforce",
+        target="lmtool.tasks.reinforce.task:Reinforce",
+        config="lmtool.tasks.reinforce.config:ReinforceConfig",
+        summary="to answer documents with texts that an evaluator judges to be good, from a run of seq2seq",
+        capabilities=frozenset({"texts", "encoder", "reward"}),
+    )
+    yield Component(
+        name="span",
+        target="lmtool.tasks.span.task:SpanAnswering",
+        config="lmtool.tasks.span.config:SpanConfig",
+        summary="where in its context a question is answered",
+        capabilities=frozenset({"texts"}),
+    )

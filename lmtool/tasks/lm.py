@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from lmtool.errors import ConfigError
 from lmtool.sharding import sum_over_rows
 from lmtool.tasks.depths import param_depths
-from lmtool.tasks.network import PENALTIES, LanguageModelNetwork
+from lmtool.tasks.network import PENALTIES, LanguageModelNetwork, with_gradient_of
 from lmtool.tasks.output import FullSoftmax
 from lmtool.tasks.predictor import Functions, NeuralLanguageModel, load_predictor
 from lmtool.tasks.vocabulary import learn_output_layer
@@ -84,7 +84,7 @@ class LanguageModelling:
         if self.label_smoothing:
             assert isinstance(self.output, FullSoftmax)
             penalty = penalty + self.label_smoothing * self.output.smoothing(weights, *rows)
-        return nll + (penalty - jax.lax.stop_gradient(penalty)), (carry, num_targets)
+        return with_gradient_of(nll, penalty), (carry, num_targets)
 
     def _nll(self, weights: Any, h: jax.Array, targets: jax.Array, importance: jax.Array, key: Key) -> jax.Array:
         return self.output.nll(weights, h, targets, importance, key=key)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import jax
 import jax.numpy as jnp
 
+from lmtool.decoding import log_softmax
 from lmtool.tasks.softmax import weighted_nll
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class FullSoftmax:
                          self.vocab_size)  # fmt: skip
 
     def log_probs(self, weights: Weights, h: jax.Array) -> jax.Array:
-        return jax.nn.log_softmax(self._logits(weights, h))
+        return log_softmax(self._logits(weights, h))
 
     def _logits(self, weights: Weights, h: jax.Array) -> jax.Array:
         return logits(h, self.output_embedding(weights), weights["output_bias"])

@@ -86,4 +86,37 @@ def _backward(gradients: tuple[jax.Array, ...], factor: jax.Array) -> tuple[jax.
 
 weighted_nll.defvjp(_forward, _backward)
 
-__all__ = ["weighted_nll"]
+
+@jax.custom_vjp
+def row_log_probs(h: jax.Array, output_embedding: jax.Array, bias: jax.Array, targets: jax.Array) -> jax.Array:
+    """Log-probability of each target, in nats, for losses that are no weighted sum of them; arguments as above.
+
+    Logits are made anew for the gradient, which then is that of `weighted_nll` with weights that are known by then.
+
+    Returns:
+        float32 [N].
+    """
+    rounded, rows = output_embedding.astype(h.dtype), h.shape[0]
+    pieces = -(-rows * bias.shape[0] // LOGITS_AT_ONCE)
+    padding = -rows % pieces
+    cut = jnp.pad(h, ((0, padding), (0, 0))).reshape(pieces, -1, h.shape[1])
+
+    def of_piece(piece: tuple[jax.Array, jax.Array]) -> jax.Array:
+        logits = dot(piece[0], rounded, transpose_b=True) + bias[None]
+        chosen = jnp.take_along_axis(logits, piece[1][:, None], axis=1)[:, 0]
+        return chosen - jax.nn.logsumexp(logits, axis=1)
+
+    found: jax.Array = jax.lax.map(of_piece, (cut, jnp.pad(targets, (0, padding)).reshape(pieces, -1)))
+    return found.reshape(-1)[:rows]
+
+
+def _row_backward(
+    residuals: tuple[jax.Array, jax.Array, jax.Array, jax.Array], gradient: jax.Array
+) -> tuple[jax.Array | None, ...]:
+    gradients: tuple[jax.Array, ...] = _forward(*residuals, -gradient)[1]
+    return (*gradients, None)
+
+
+row_log_probs.defvjp(lambda *arguments: (row_log_probs(*arguments), arguments), _row_backward)
+
+__all__ = ["row_log_probs", "weighted_nll"]

@@ -31,12 +31,14 @@ _MODULES = {
     "tokenizer": ("tokenizers",),
     "optimizer": ("optimizers",),
     "evaluator": ("evaluators",),
+    "text-evaluator": ("text_evaluators",),
     "augmentation": ("augmentations",),
     "backbone": ("backbones", "language_models"),
     "fitted": ("language_models",),
     "classifier": ("classifiers",),
+    "answerer": ("answerers",),
 }
-"""Kind, or a model's capability, to the modules whose `CHECKS` apply."""
+"""Kind, or a model's capability, to the modules whose `CHECKS` apply; an evaluator's by what it takes."""
 
 
 def checks(
@@ -63,7 +65,7 @@ def checks(
 
     choice = choose_inline(kind, {"name": name, **(config or {})}, registry or host.Registry(), kind)
     subject = Subject(choice.found, choice.config)
-    keys = _keys_of_model(subject) if kind == "model" else [kind]
+    keys = {"model": _keys_of_model, "evaluator": _keys_of_evaluator}.get(kind, lambda _: [kind])(subject)
     if not any(key in _MODULES for key in keys):
         raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(_MODULES)}")
     modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
@@ -78,7 +80,18 @@ def checks(
 
 def _keys_of_model(subject: Subject) -> list[str]:
     capabilities = subject.component.capabilities
+    if "texts" in capabilities:
+        return ["answerer"]
     return ["classifier"] if "classifier" in capabilities else sorted(capabilities & {"backbone", "fitted"})
+
+
+def _keys_of_evaluator(subject: Subject) -> list[str]:
+    """One that cannot be made is asked what the others are: the checks say why."""
+    try:
+        takes = subject.load()(subject.config).takes
+    except Exception:
+        takes = None
+    return ["text-evaluator"] if takes == "texts" else ["evaluator"]
 
 
 def conformance(

@@ -12,16 +12,15 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmtool.api import Document
 from lmtool.errors import DataError, LmtoolError
+from lmtool.testing.saved import check_no_pickles, raised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lmtool.api import Classifier, FittedClassifier
     from lmtool.data.dataset import Dataset
     from lmtool.testing.subject import Subject
@@ -164,8 +163,7 @@ def check_save_then_load(subject: Subject) -> None:
         assert again.vocab_size == made.model.vocab_size
         log_probs = again.log_probs(made.documents)
         assert (log_probs == made.model.log_probs(made.documents)).all(), "what was loaded gives other figures"
-        pickles = [one.name for one in folder.rglob("*") if one.suffix in (".pkl", ".pickle", ".joblib")]
-        assert not pickles, f"{pickles[0]} is a pickle"
+        check_no_pickles(folder)
 
 
 def check_a_damaged_file_is_an_error(subject: Subject) -> None:
@@ -177,11 +175,11 @@ def check_a_damaged_file_is_an_error(subject: Subject) -> None:
         for file in sorted(one for one in folder.rglob("*") if one.is_file()):
             content = file.read_bytes()
             file.unlink()
-            error = _error(lambda: made.component.load(folder).log_probs(made.documents))
+            error = raised(lambda: made.component.load(folder).log_probs(made.documents))
             assert error is None or isinstance(error, DataError), f"without {file.name}: {error!r}"
             assert error is not None or not content, f"nobody misses {file.name}"
             file.write_bytes(content[: len(content) // 2])
-            error = _error(lambda: made.component.load(folder))
+            error = raised(lambda: made.component.load(folder))
             assert error is None or isinstance(error, LmtoolError), f"with half of {file.name}: {error!r}"
             file.write_bytes(content)
 
@@ -221,7 +219,7 @@ def check_no_labels_is_an_error(subject: Subject) -> None:
         dataset = tiny_dataset(Path(name) / "data")
         (Path(name) / "scratch").mkdir()
         component = _component(subject)
-        error = _error(
+        error = raised(
             lambda: component.fit(dataset, progress=lambda phase, fraction: None, scratch=Path(name) / "scratch")
         )
     assert isinstance(error, DataError), f"fitting to a dataset without labels raises {error!r}, not a DataError"
@@ -240,14 +238,6 @@ def check_several_labels(subject: Subject) -> None:
     assert (log_probs <= 0).all(), f"a label has the log-probability {log_probs.max()}"
     right = (log_probs >= np.log(0.5)) == made.dataset.split("test").label_matrix
     assert right.mean() >= 0.75, f"{right.mean():.0%} of the labels are right"
-
-
-def _error(call: Callable[[], Any]) -> Exception | None:
-    try:
-        call()
-    except Exception as error:
-        return error
-    return None
 
 
 def _equal(one: np.ndarray, other: np.ndarray, message: str) -> None:

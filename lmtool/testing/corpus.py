@@ -100,4 +100,46 @@ def labelled_dataset(folder: Path, tokenizer: str = "word", *, multi: bool = Fal
     return build(make_plan(data, choice, registry), folder / kind, force=True)
 
 
-__all__ = ["CLASSES", "TINY_TEXT", "labelled_dataset", "labelled_documents", "tiny_dataset"]
+def answered_documents(count: int = 120) -> list[dict[str, Any]]:
+    """Questions of who did something, each with some sentences as its `context`, and as its `answers` who it was."""
+    documents = []
+    for number in range(count):
+        sentences = [_sentence(number + 2 * one) for one in range(1 + number % 3)]
+        does, what = _DOES[(number * 3 + number // 7) % 8], _WHAT[(number * 2 + number // 5) % 5]
+        who = _WHO[number % 7]
+        answers = [who[0].upper() + who[1:], who]
+        documents.append({"question": f"Who {does} {what} ?", "context": "\n".join(sentences), "answers": answers})
+    return documents
+
+
+def answered_dataset(folder: Path, tokenizer: str = "word", **settings: Any) -> Dataset:
+    """A dataset of `answered_documents`, the question before its context: 80 to train on, 20 to validate, 20 to test.
+
+    Args:
+        folder: Any folder; the text goes into it, the dataset into a folder below it.
+        tokenizer: A tokenizer's name.
+        **settings: The tokenizer's.
+    """
+    documents = answered_documents()
+    parts = {"train": documents[:80], "valid": documents[80:100], "test": documents[100:]}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        lines = "".join(json.dumps(one) + "\n" for one in part)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    registry = Registry()
+    choice = choose(Raw({"tokenizer": {"name": tokenizer, **settings}}), "tokenizer", registry)
+    reader = {"name": "jsonl", "text_field": ["question", "context"]}
+    files = {name: [str(folder / f"{name}.jsonl")] for name in parts}
+    data = DataConfig.model_validate({**files, "reader": reader, "target": "answers"})
+    return build(make_plan(data, choice, registry), folder / f"{tokenizer}-answers", force=True)
+
+
+__all__ = [
+    "CLASSES",
+    "TINY_TEXT",
+    "answered_dataset",
+    "answered_documents",
+    "labelled_dataset",
+    "labelled_documents",
+    "tiny_dataset",
+]

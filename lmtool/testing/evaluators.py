@@ -1,7 +1,7 @@
 """What every evaluator must do: numbers of a text do not depend on how the text came.
 
 One that takes classes is asked about documents with one class, of two and of more, and about documents with any number
-of labels; see `class_predictions`.
+of labels; see `class_predictions`. For one that takes texts see `text_evaluators`.
 
 Sums of floats change in their last bits with the order of the terms, so figures are compared to a relative 1e-9; a
 difference that large is a fault.
@@ -103,7 +103,7 @@ def compute(subject: Subject, pieces: Iterable[Predictions]) -> dict[str, Metric
 def check_takes_something_known(subject: Subject) -> None:
     """`takes` names the predictions that the evaluator asks for."""
     takes = _takes(subject)
-    assert takes in ("tokens", "classes"), f"`takes` is {takes!r}; known: 'tokens', 'classes'"
+    assert takes in ("tokens", "classes"), f"`takes` is {takes!r}; known: 'tokens', 'classes', 'texts'"
 
 
 def check_gives_metrics(subject: Subject) -> None:

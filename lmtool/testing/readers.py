@@ -77,6 +77,12 @@ def _write_fasttext(folder: Path, lines: Sequence[str]) -> Path:
     return path
 
 
+def _write_parallel(folder: Path, lines: Sequence[str]) -> Path:
+    targets = folder / "example.target"
+    targets.write_bytes(b"1\n" * len(lines))
+    return Path(f"{_write_text(folder, lines)},{targets}")
+
+
 def _write_folder(folder: Path, lines: Sequence[str]) -> Path:
     (folder / "example" / "label").mkdir(parents=True)
     _write_text(folder / "example" / "label", lines)
@@ -90,6 +96,7 @@ FORMATS: dict[str, Callable[[Path, Sequence[str]], Path]] = {
     "tsv": _write_table("\t"),
     "parquet": _write_parquet,
     "fasttext": _write_fasttext,
+    "parallel": _write_parallel,
     "folder": _write_folder,
 }
 """Reader to a function that writes lines as one document into a folder and gives the file's path."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from lmtool.config import choose_inline
+from lmtool.config import choose_inline, reward_of
+from lmtool.contents import is_imported
 from lmtool.data.encoding import available_cores
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
 from lmtool.jax_setup import make_cpu_devices, prepare_jax
-from lmtool.run import RECORD, Run, is_imported
-from lmtool.tasks.fitted import fitted_model, gives_classes
+from lmtool.run import RECORD, Run
+from lmtool.tasks.fitted import fitted_model, predicted_by
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 from lmtool.training.processes import Processes
 from lmtool.training.validation import make_validation
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from lmtool.api import Classifier, LanguageModel, Optimizer, Task
-    from lmtool.config import RunConfig, TrainingConfig
+    from lmtool.api import Answerer, Classifier, LanguageModel, Optimizer, Task, TextEvaluator
+    from lmtool.config import Choice, RunConfig, TrainingConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
     from lmtool.signals import StopRequest
@@ -93,9 +94,19 @@ def train(
 def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: Registry, *, force: bool) -> Run:
     if not is_imported(config):
         dataset.split("train")
+    _check_fields(config.task, dataset)
     if not force and (path / RECORD).is_file():
         return _open(config, dataset, path, registry)
     return Run.create(path, config, dataset, registry, force=force)
+
+
+def _check_fields(task: Choice, dataset: Dataset) -> None:
+    """Raise DataError, before there is a run, if documents lack the labels or targets that the task learns."""
+    predicts = predicted_by(task)
+    if predicts == "classes":
+        _ = dataset.label_names
+    elif predicts == "texts":
+        _ = dataset.target_vocab_size
 
 
 def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -> Run:
@@ -113,13 +124,15 @@ def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
 
 
 def _finish_fitted(
-    config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel | Classifier, report: Report
+    config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel | Classifier | Answerer, report: Report
 ) -> None:
     """Note how good a fitted model is."""
     log = MetricsLog(run.path / "metrics.jsonl")
     log.truncate(0)
     result: dict[str, Any] = {"step": 0, **getattr(model, "facts", {})}
-    if validate := make_validation(dataset, config.training, classes=gives_classes(config.task)):
+    predicts = predicted_by(config.task)
+    has_loss = predicts != "texts" or hasattr(model, "target_log_probs")  # not every answerer gives probabilities
+    if has_loss and (validate := make_validation(dataset, config.training, predicts=predicts)):
         figures = validate(model, lambda fraction: report("validating", fraction))
         if not figures["loss"] < MAX_LOSS:
             raise DataError(f"the validation text has a loss of {figures['loss']:g} nats under this model")
@@ -151,7 +164,7 @@ def _take_steps(
     from lmtool.training.parts import Parts
 
     training, placement = config.training, learner.placement
-    validate = make_validation(dataset, training, classes=gives_classes(config.task))
+    validate = make_validation(dataset, training, predicts=predicted_by(config.task), reward=learner.reward)
     if validate is None and processes.is_first and (waiting := _waiting(config)):
         what = f"{' and '.join(waiting)} will change nothing: there is no validation text"
         warn(f"{what}; `--set data.valid_fraction=0.1` holds some out")
@@ -161,6 +174,7 @@ def _take_steps(
         step=learner.step,
         placement=placement,
         new_carry=learner.new_carry,
+        fixed=learner.fixed,
         config=training,
         run=run,
         checkpoints=Checkpoints(run.path / "checkpoints", warn, processes),
@@ -220,6 +234,10 @@ def make_learner(
     placement = Placement(chosen, shard_params=devices.shard_params)
     backbone = config.model.load()(config.model.config)
     made_with = {"dataset": dataset, "backbone": backbone, "training": training, **_augment(config, dataset, registry)}
+    if config.encoder is not None:
+        made_with["encoder"] = config.encoder.load()(config.encoder.config)
+    if (reward := _reward(config.task, registry)) is not None:
+        made_with["reward"] = reward
     task = config.task.load()(config.task.config, **made_with)
     start = starting_point(config, task, registry, dataset)
     layers = plan_layers(training, task)
@@ -227,33 +245,45 @@ def make_learner(
     loss = penalised(task.loss, training)
     loss = placement.loss(layers.loss(loss) if layers else loss)
     step = placement.step(_step(training, registry, loss, optimizer))
-    return Learner(task, optimizer, step, placement, training.seed, start)
+    return Learner(task, optimizer, step, placement, training.seed, start, reward)
 
 
 MOST_CPU_DEVICES = 4
 
 
 def _cpu_devices(config: RunConfig, processes: Processes) -> int:
-    """How many devices a CPU is for a classifier, where nobody says: its cores, as far as they share a batch evenly.
+    """How many devices a CPU is for documents, where nobody says: its cores, as far as they share a batch evenly.
 
     A recurrent network's steps over a document are products too small for XLA to share among cores; shares of the
     batch are not. Not so in language modelling, whose products are large, and so are gradients to be added up.
     """
-    if processes.count > 1 or not gives_classes(config.task):
+    if processes.count > 1 or predicted_by(config.task) == "tokens":
         return 1
     most = min(MOST_CPU_DEVICES, available_cores())
     rows = config.training.batch_size // config.training.micro_batches
     return max(number for number in range(1, most + 1) if rows % number == 0)
 
 
+def _reward(task: Choice, registry: Registry) -> TextEvaluator | None:
+    """What judges texts, where a task learns from that. Raises ConfigError if it judges something else."""
+    if (reward := reward_of(task, registry)) is None:
+        return None
+    evaluator: TextEvaluator = reward.load()(reward.config)
+    if evaluator.takes != "texts":
+        raise ConfigError(f"task.reward must be an evaluator of texts, and '{reward.name}' takes {evaluator.takes}")
+    return evaluator
+
+
 def _augment(config: RunConfig, dataset: Dataset, registry: Registry) -> dict[str, Any]:
     """What a task of documents is given besides. Raises ConfigError if there are augmentations for another one."""
     from lmtool.training.augmentation import make_augmentations
 
-    if gives_classes(config.task):
+    if predicted_by(config.task) == "classes":
         return {"augment": make_augmentations(config.training.augment, dataset, registry)}
     if config.training.augment:
-        raise ConfigError(f"training.augment changes documents, and task '{config.task.name}' reads a stream of text")
+        raise ConfigError(
+            f"training.augment changes documents to be classified, and task '{config.task.name}' has none"
+        )
     return {}
 
 

@@ -40,7 +40,12 @@ MAX_UNREAD = 64
 
 
 class TrainingLoop:
-    """Trains until it is done, from where the last checkpoint stands."""
+    """Trains until it is done, from where the last checkpoint stands.
+
+    Args:
+        parts: What it works with.
+        state: What training starts from where there is no checkpoint yet.
+    """
 
     def __init__(self, parts: Parts, state: Any) -> None:
         self.parts = parts
@@ -56,6 +61,7 @@ class TrainingLoop:
         self._logged_loss = math.nan
         self._rate_factor = 1.0
         self._saved_step: int | None = None
+        self._fixed = parts.fixed(state.params)
 
     def run(self) -> LoopState:
         """Train to the end.
@@ -88,7 +94,7 @@ class TrainingLoop:
         batches = [self.parts.task.batch(dispatch.first + number) for number in range(dispatch.num_steps)]
         most = self.config.steps_per_dispatch
         if most == 1:
-            return dispatch, self.parts.placement.place_batch(batches[0], stacked=False)
+            return dispatch, {**self.parts.placement.place_batch(batches[0], stacked=False), **self._fixed}
         return dispatch, (
             self.parts.placement.place_batch(stacked(batches, most), stacked=True),
             np.int32(dispatch.num_steps),

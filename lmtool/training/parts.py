@@ -10,7 +10,7 @@ from lmtool.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lmtool.api import Optimizer, Task, Tracker
+    from lmtool.api import Optimizer, Task, TextEvaluator, Tracker
     from lmtool.config import TrainingConfig
     from lmtool.run import Run
     from lmtool.training.agreement import Agreement
@@ -69,6 +69,8 @@ class Learner:
     seed: int
     start: Callable[[Any], Any]
     """From fresh parameters to those that training starts from."""
+    reward: TextEvaluator | None = None
+    """What judges texts, where the task learns from that."""
 
     def initial_state(self) -> TrainState:
         """The state before the first step, on one device."""
@@ -79,6 +81,18 @@ class Learner:
     def new_carry(self) -> Any:
         """The carry at the start of an epoch, where it belongs."""
         return self.placement.place_carry(self.task.initial_carry())
+
+    def fixed(self, params: Any) -> dict[str, Any]:
+        """What each batch holds besides, where it belongs: the task's `fixed`, if it has any.
+
+        Args:
+            params: Those that training starts from, on the devices.
+        """
+        from lmtool.training.state import FIXED
+
+        make = getattr(self.task, "fixed", None)
+        fixed = () if make is None else self.placement.place_fixed(make(params))
+        return {} if fixed == () else {FIXED: fixed}
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,8 @@ class Parts:
     """Where arrays lie."""
     new_carry: Callable[[], Any]
     """The carry at the start of an epoch."""
+    fixed: Callable[[Any], dict[str, Any]]
+    """From the parameters that training starts from to what each batch holds besides."""
     config: TrainingConfig
     run: Run
     checkpoints: Checkpoints

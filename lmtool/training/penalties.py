@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from lmtool.tasks.network import with_gradient_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,7 +29,7 @@ def penalised(loss: Callable[..., Any], training: TrainingConfig) -> Callable[..
     def with_penalty(params: Any, *arguments: Any) -> Any:
         value, rest = loss(params, *arguments)
         penalty = _penalty(params, training.l1, training.l2)
-        return value + (penalty - jax.lax.stop_gradient(penalty)), rest
+        return with_gradient_of(value, penalty), rest
 
     return with_penalty
 

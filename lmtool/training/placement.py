@@ -12,6 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
 
@@ -54,6 +55,13 @@ class Placement:
     def place_carry(self, carry: Any) -> Any:
         """Arrays [B, …] by rows."""
         return on_device(carry) if self.mesh is None else jax.tree.map(_put, carry, self._rows(carry, axis=0))
+
+    def place_fixed(self, fixed: Any) -> Any:
+        """Copies of arrays that are the same for all batches: whole on each device, and not given away with a state."""
+        if self.mesh is None:
+            return on_device(fixed)
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        return jax.tree.map(lambda leaf: _put(jnp.copy(leaf), everywhere), fixed)
 
     def place_batch(self, batch: Any, *, stacked: bool) -> Any:
         """A batch of the host, arrays [B, …], or several of them stacked, [K, B, …], by rows.

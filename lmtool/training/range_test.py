@@ -151,14 +151,16 @@ def range_test(
     )
     placement, task = learner.placement, learner.task
     state = placement.place_state(learner.initial_state())
+    fixed = learner.fixed(state.params)
     losses: list[float] = []
     average = _Average()
     for step, rate in enumerate(rates):
         report("testing rates", step / steps, rate=f"{rate:.1e}", loss=f"{average.value:.3f}")
         if step % task.steps_per_epoch == 0:
             state = state._replace(carry=learner.new_carry())
+        batch = {**placement.place_batch(task.batch(step), stacked=False), **fixed}
         with placement.ambient():
-            state, metrics = learner.step(state, placement.place_batch(task.batch(step), stacked=False))
+            state, metrics = learner.step(state, batch)
         loss = float(metrics.loss)
         if not math.isfinite(loss) or average.add(loss) > TOO_HIGH * average.lowest:
             break

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from lmtool.array_types import Key
 
 
+FIXED = "fixed"
+"""The entry of a batch that has no rows: what the task's `fixed` gave, the same for all steps."""
+
+
 class TrainState(NamedTuple):
     """Everything on the device that one step changes; a pytree of arrays. What is not here, a batch aside, is fixed."""
 
@@ -122,6 +126,7 @@ def as_optimizer(made: Any) -> Optimizer:
 
 
 __all__ = [
+    "FIXED",
     "DeterministicOptimizer",
     "Metrics",
     "TrainState",

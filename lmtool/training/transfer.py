@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from lmtool.data.holdout import seen
 from lmtool.data.labels import listed
 from lmtool.errors import ConfigError
+from lmtool.pretrained import ANSWERS
 from lmtool.run import Run
 from lmtool.tasks import weights_out
 from lmtool.tasks.lm import LanguageModelling
@@ -46,7 +47,14 @@ def starting_point(config: RunConfig, task: Task, registry: Registry, dataset: D
     if not run.is_finished:
         logger.warning("%s is not finished; training starts from its best model so far", config.init_from)
     _warn_of_seen_text(run, dataset)
-    source = run.language_model() if run.predicts == "tokens" else run.classifier()
+    sources = {"tokens": run.language_model, "classes": run.classifier, "texts": run.text_model}
+    source: Any = sources[run.predicts]()
+    if run.predicts == "tokens" and config.encoder is not None and dataset.has_target_tokenizer:
+        raise ConfigError(
+            f"model.init_from: {config.init_from} is a language model of the source's tokens, and targets in "
+            f"{dataset.path} have a tokenizer of their own",
+            hint="leave data.target_tokenizer out",
+        )
     if isinstance(task, LanguageModelling):
         _keep_constants(task, source)
     return lambda params: transferred(params, source, str(config.init_from))
@@ -66,7 +74,8 @@ def transferred(params: Any, source: Any, name: str) -> Any:
     """Fresh parameters of a task with the weights of a trained network in their place.
 
     The backbone is copied, and the embedding: a table gets the vector that the source reads for each id, however it
-    keeps them. The head stays fresh; between two language models all is copied, the output layer included.
+    keeps them. The head stays fresh; between two language models all is copied, the output layer included, and so it is
+    between two networks from text to text. What a language model has learned is the decoder's part of such a network.
 
     Args:
         params: `{"params": {"backbone": …, …}}`, of a task.
@@ -82,9 +91,14 @@ def transferred(params: Any, source: Any, name: str) -> Any:
     """
     own = flatten_dict(params["params"], sep=".")
     given = flatten_dict(source.params["params"], sep=".")
-    if "output_bias" in own or "output_bias_0" in own:
-        if not _is_language_model(source):
-            raise ConfigError(f"model.init_from: {name} is a classifier; a language model starts from one of its kind")
+    answers = ANSWERS in own
+    if answers and ANSWERS in given:
+        return _merged(own, given, own, name)
+    is_tokens = answers or "output_bias" in own or "output_bias_0" in own
+    if is_tokens and not _is_language_model(source):
+        kinds = "what answers with texts starts from one, or" if answers else "a language model starts"
+        raise ConfigError(f"model.init_from: {name} is no language model; {kinds} from one of its kind")
+    if is_tokens and not answers:
         return _merged(own, given, given, name)
     wanted = {path: array for path, array in given.items() if path.startswith("backbone.")}
     here = {path: array for path, array in own.items() if path.startswith("backbone.")}

@@ -9,17 +9,23 @@ import numpy as np
 
 from lmtool.errors import ConfigError
 from lmtool.evaluation import cut, predictions
+from lmtool.evaluation.answers import AnswerText
 from lmtool.evaluation.classes import class_predictions, is_right, nats
+from lmtool.evaluation.texts import checked_answers
+from lmtool.settings import HIGHER_IS_BETTER, DecodingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lmtool.api import Classifier, LanguageModel
+    from lmtool.api import Classifier, LanguageModel, TextEvaluator, TextModel
     from lmtool.config import TrainingConfig
     from lmtool.data.dataset import Dataset, Split
+    from lmtool.tasks.fitted import Predicts
 
 WINDOW = 128
 """Time steps of a text that are read at once."""
+AT_ONCE = 512
+"""Documents whose targets are scored together."""
 
 
 class Validation(Protocol):
@@ -47,8 +53,7 @@ class TokenValidation:
         for piece, fraction in predictions(model, self.split, self.tokenizer, self.streams, bptt=WINDOW):
             total -= float(np.sum(piece.log_probs))
             report(fraction)
-        loss = total / self.split.num_tokens
-        return {"loss": loss, "token_perplexity": math.exp(loss) if loss < 700 else math.inf}
+        return _of_tokens(total / self.split.num_tokens)
 
 
 class ClassValidation:
@@ -71,23 +76,102 @@ class ClassValidation:
         return {"loss": total / documents, "accuracy": right / documents}
 
 
-def make_validation(dataset: Dataset, training: TrainingConfig, *, classes: bool) -> Validation | None:
+class TextValidation:
+    """Of a model of texts: nats per token of the first target of each document, ends included."""
+
+    names: tuple[str, ...] = ("loss", "token_perplexity")
+
+    def __init__(self, split: Split) -> None:
+        """Raises DataError if there are no targets: now, not after an epoch."""
+        self.split = split
+        lengths = split.target_lengths
+        self.num_tokens = int(lengths.sum()) + len(lengths)
+        self.order = np.argsort(lengths, kind="stable")
+        """Numbers of documents by the lengths of their targets, so that few of a block's positions are padding."""
+
+    def __call__(self, model: TextModel, report: Callable[[float], None]) -> dict[str, float]:
+        total = 0.0
+        for start in range(0, len(self.order), AT_ONCE):
+            numbers = self.order[start : start + AT_ONCE].tolist()
+            documents = [self.split.document(number) for number in numbers]
+            found = model.target_log_probs(documents, [self.split.target(number) for number in numbers])
+            total -= sum(float(np.sum(log_probs)) for log_probs in found)
+            report((start + len(numbers)) / len(self.order))
+        return _of_tokens(total / self.num_tokens)
+
+
+class RewardValidation(TextValidation):
+    """As `TextValidation`, and how good the likeliest answers are, by greedy search: the mean judgement of them."""
+
+    names = (*TextValidation.names, "reward")
+
+    def __init__(self, split: Split, evaluator: TextEvaluator, spelled: AnswerText) -> None:
+        super().__init__(split)
+        self.evaluator, self.spelled = evaluator, spelled
+        self.decoding = DecodingConfig.model_validate({"beam": 1})
+
+    def __call__(self, model: TextModel, report: Callable[[float], None]) -> dict[str, float]:
+        figures = super().__call__(model, lambda fraction: report(fraction / 2))
+        total, count = 0.0, self.split.num_documents
+        for start in range(0, count, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, count))
+            documents = [self.split.document(number) for number in numbers]
+            answers = checked_answers(model.generate(documents, self.decoding, first=start))
+            for number, document, answer in zip(numbers, documents, answers, strict=True):
+                total += self.evaluator.judge(self.spelled(answer[0], document), self.split.references(number))
+            report(0.5 + numbers.stop / count / 2)
+        return {**figures, "reward": total / count}
+
+
+def _of_tokens(loss: float) -> dict[str, float]:
+    return {"loss": loss, "token_perplexity": math.exp(loss) if loss < 700 else math.inf}
+
+
+KINDS: dict[str, type[TokenValidation] | type[ClassValidation] | type[TextValidation]] = {
+    "tokens": TokenValidation,
+    "classes": ClassValidation,
+    "texts": TextValidation,
+}
+
+
+def make_validation(
+    dataset: Dataset, training: TrainingConfig, *, predicts: Predicts, reward: TextEvaluator | None = None
+) -> Validation | None:
     """None if there is nothing to validate on.
+
+    Args:
+        dataset: Whose `valid` split is used.
+        training: Names the figure that picks the best model.
+        predicts: What the model gives.
+        reward: What a task of texts learns by, if it learns from rewards.
 
     Raises:
         ConfigError: if `training.monitor` names a figure that there is not.
     """
-    names = (ClassValidation if classes else TokenValidation).names
+    names = RewardValidation.names if reward is not None else KINDS[predicts].names
     if training.monitor not in names:
         raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{training.monitor}'")
     if "valid" not in dataset.split_names or not dataset.split("valid").num_tokens:
         return None
-    return ClassValidation(dataset.split("valid")) if classes else TokenValidation(dataset, training.batch_size)
+    if predicts == "tokens":
+        return TokenValidation(dataset, training.batch_size)
+    split = dataset.split("valid")
+    if reward is not None:
+        return RewardValidation(split, reward, AnswerText(dataset.tokenizer, dataset.target_tokenizer))
+    return ClassValidation(split) if predicts == "classes" else TextValidation(split)
 
 
 def objective(figures: Mapping[str, float], monitor: str) -> float:
     """What is best where it is lowest."""
-    return -figures[monitor] if monitor == "accuracy" else figures[monitor]
+    return -figures[monitor] if monitor in HIGHER_IS_BETTER else figures[monitor]
 
 
-__all__ = ["ClassValidation", "TokenValidation", "Validation", "make_validation", "objective"]
+__all__ = [
+    "ClassValidation",
+    "RewardValidation",
+    "TextValidation",
+    "TokenValidation",
+    "Validation",
+    "make_validation",
+    "objective",
+]

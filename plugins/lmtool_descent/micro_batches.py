@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from lmtool.training.state import FIXED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,21 +23,25 @@ def in_parts(gradient: Callable[..., Any], count: int) -> Callable[..., Any]:
     Args:
         gradient: `(params, carry, batch, keys) -> ((mean loss, (carry, number of targets)), gradients)`; whatever it
             gives in the place of gradients is averaged alike. Each part has keys of its own.
-        count: Divides the number of rows, the first axis of the arrays of carry and batch.
+        count: Divides the number of rows, the first axis of the arrays of carry and batch, but for what is fixed.
     """
 
     def whole(params: Any, carry: Any, batch: Any, keys: Any) -> Any:
+        fixed = {FIXED: batch[FIXED]} if FIXED in batch else {}
+        batch = {name: array for name, array in batch.items() if name not in fixed}
+
         def add(sums: tuple[Any, Any, Any], part: tuple[Any, Any, jax.Array]) -> tuple[tuple[Any, Any, Any], Any]:
             carry, batch, number = part
             own = jax.tree.map(lambda key: jax.random.fold_in(key, number), keys)
-            found = gradient(params, carry, batch, own)
+            found = gradient(params, carry, {**batch, **fixed}, own)
             (value, (carry, num_targets)), grads = found
             weight = num_targets.astype(jnp.float32)
             weighted = jax.tree.map(lambda sum_, one: sum_ + weight * one, sums[:2], (value, grads))
             return (*weighted, sums[2] + num_targets), carry
 
         parts = (_split(carry, count), _split(batch, count), jnp.arange(count))
-        form = jax.eval_shape(gradient, params, *jax.tree.map(lambda array: array[0], parts[:2]), keys)
+        first_carry, first_batch = jax.tree.map(lambda array: array[0], parts[:2])
+        form = jax.eval_shape(gradient, params, first_carry, {**first_batch, **fixed}, keys)
         (value, (_, num_targets)), grads = jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), form)
         (value, grads, num_targets), carry_parts = jax.lax.scan(add, (value, grads, num_targets), parts)
         share = 1 / jnp.maximum(num_targets, 1).astype(jnp.float32)

@@ -58,3 +58,27 @@ def lmtool_register_evaluators() -> Iterable[Component]:
         config="lmtool_evaluators.config:CalibrationConfig",
         summary="whether probabilities mean what they say: expected calibration error, Brier score, reliability table",
     )
+    yield Component(
+        name="bleu",
+        target="lmtool_evaluators.bleu:Bleu",
+        config="lmtool_evaluators.config:BleuConfig",
+        summary="BLEU of texts against references, by sacrebleu, with its signature",
+    )
+    yield Component(
+        name="chrf",
+        target="lmtool_evaluators.chrf:Chrf",
+        config="lmtool_evaluators.config:ChrfConfig",
+        summary="chrF, F-score of character n-grams of texts against references, by sacrebleu, with its signature",
+    )
+    yield Component(
+        name="rouge",
+        target="lmtool_evaluators.rouge:Rouge",
+        config="lmtool_evaluators.config:RougeConfig",
+        summary="ROUGE-1, ROUGE-2 and ROUGE-L of summaries against references, by rouge-score",
+    )
+    yield Component(
+        name="answers",
+        target="lmtool_evaluators.answers:Answers",
+        config="lmtool_evaluators.config:AnswersConfig",
+        summary="exact match and F1 of short answers, as the scripts of SQuAD v1.1 and CMRC 2018 have them",
+    )

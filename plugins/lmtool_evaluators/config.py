@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from lmtool.config import Config
 
@@ -101,12 +103,85 @@ class CalibrationConfig(Config):
     bins: int = Field(15, ge=1, description="of confidence, from 0 to 1")
 
 
+class BleuConfig(Config):
+    """`bleu`, 0 to 100, of whole texts against one or more references each, exactly as sacrebleu computes it.
+
+    An n-gram counts as often as the reference that has it most often; a text is short beside the reference whose length
+    is nearest. Texts may have different numbers of references.
+    """
+
+    tokenize: Literal["13a", "intl", "zh", "char", "none"] = Field(
+        "13a", description="how sacrebleu cuts texts into words: as WMT does, by Unicode, Chinese characters alone, …"
+    )
+    lowercase: bool = Field(False, description="take no notice of case")
+    max_order: int = Field(4, ge=1, description="words of the longest n-grams")
+    smooth_method: Literal["exp", "floor", "add-k", "none"] = Field(
+        "exp", description="what orders without any match count for"
+    )
+    smooth_value: float | None = Field(None, gt=0, description="of `floor` (0.1 if left out) and `add-k` (1)")
+
+    @model_validator(mode="after")
+    def _check_value(self) -> BleuConfig:
+        if self.smooth_value is not None and self.smooth_method not in ("floor", "add-k"):
+            raise ValueError(f"smooth_value has no use with smooth_method = '{self.smooth_method}'")
+        return self
+
+
+class ChrfConfig(Config):
+    """`chrf`, 0 to 100: F-score of character n-grams, exactly as sacrebleu computes it.
+
+    Of several references the one with the best score of its own counts. `word_order = 2` is known as chrF++.
+    """
+
+    char_order: int = Field(6, ge=1, description="characters of the longest n-grams; white space is none")
+    word_order: int = Field(0, ge=0, description="words of the longest n-grams of words; 0 for none")
+    beta: int = Field(2, ge=1, description="how many times more recall counts than precision")
+    lowercase: bool = Field(False, description="take no notice of case")
+
+
+class RougeConfig(Config):
+    """`rouge_l`, `rouge_1`, `rouge_2`, 0 to 100: mean F-scores of the longest common subsequence, of words and of pairs
+    of words, exactly as rouge-score computes them.
+
+    Of several references the one with the best F-score counts, for each of the three.
+    """
+
+    tokenize: Literal["rouge", "unicode"] = Field(
+        "rouge",
+        description="what words are: runs of a to z and digits alone, as in ROUGE-1.5.5; or of letters and digits of "
+        "any script, Chinese characters and kana one by one",
+    )
+    stemmer: bool = Field(False, description="compare English words by their stems (Porter)")
+    precision_recall: bool = Field(False, description="give `rouge_l_precision`, `rouge_l_recall` and the like, too")
+
+    @model_validator(mode="after")
+    def _check_stemmer(self) -> RougeConfig:
+        if self.stemmer and self.tokenize != "rouge":
+            raise ValueError(f"stemmer has no use with tokenize = '{self.tokenize}'")
+        return self
+
+
+class AnswersConfig(Config):
+    """`f1` and `exact_match` of short answers, 0 to 100, each by the best of the references.
+
+    squad  as SQuAD v1.1's script: case, punctuation and the articles a, an, the do not count; F1 over words
+    cmrc   as CMRC 2018's script: F1 over the longest run of Chinese characters and other words that both have. Words of
+           other scripts are runs of letters and digits, where the script asks NLTK
+    """
+
+    normalize: Literal["squad", "cmrc"] = Field("squad", description="what is compared")
+
+
 __all__ = [
+    "AnswersConfig",
     "AreaUnderCurveConfig",
+    "BleuConfig",
     "CalibrationConfig",
+    "ChrfConfig",
     "ClassificationConfig",
     "ConfusionConfig",
     "LogLossConfig",
     "PerplexityConfig",
+    "RougeConfig",
     "TopKConfig",
 ]

@@ -57,6 +57,13 @@ def lmtool_register_readers() -> Iterable[Component]:
         summary="one document a line, its labels the words that begin with `__label__`",
     )
     yield Component(
+        name="parallel",
+        target="lmtool_readers.parallel:ParallelReader",
+        config="lmtool_readers.config:ParallelConfig",
+        capabilities=frozenset({"targets"}),
+        summary="`parallel:SOURCE,TARGET`, plain files side by side: line n of one is answered by line n of the other",
+    )
+    yield Component(
         name="folder",
         target="lmtool_readers.folder:FolderReader",
         config="lmtool_readers.config:FolderConfig",

@@ -38,12 +38,16 @@ class Removing:
 class JsonLinesConfig(Removing, Config):
     LATER = frozenset({"remove"})
 
-    text_field: str = Field("text", min_length=1, description="the field that holds a document's text")
+    text_field: str | list[str] = Field(
+        "text", min_length=1, description="the field that holds a document's text, or several, a line or more each"
+    )
     remove: Parts = Field([], description=REMOVE)
 
 
 class ParquetConfig(Removing, Config):
-    text_field: str = Field("text", min_length=1, description="the column that holds a document's text")
+    text_field: str | list[str] = Field(
+        "text", min_length=1, description="the column that holds a document's text, or several, a line or more each"
+    )
     remove: Parts = Field([], description=REMOVE)
 
 
@@ -75,6 +79,13 @@ class FolderConfig(Removing, Config):
 class SklearnConfig(Removing, Config):
     remove: Parts = Field([], description=REMOVE)
     download: bool = Field(True, description="fetch what is not in scikit-learn's cache")
+
+
+class ParallelConfig(Config):
+    encoding: str = Field("utf-8", description=ENCODING)
+    skip_blank: bool = Field(False, description="leave out pairs of which the source or the first target is blank")
+
+    _encoding = field_validator("encoding")(_check_encoding)
 
 
 class FastTextConfig(Removing, Config):

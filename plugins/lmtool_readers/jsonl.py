@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lmtool.data.text import read_blocks
 from lmtool.errors import DataError
-from lmtool_readers.documents import document, no_field
+from lmtool_readers.documents import document, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class JsonLinesReader:
-    """The text of one field of each object; its other fields go along. Blank lines are skipped."""
+    """The text of one field of each object, or of several, joined by line ends; its other fields go along.
+
+    Blank lines are skipped.
+    """
 
     def __init__(self, config: JsonLinesConfig) -> None:
-        self.field, self.remove = config.text_field, config.remove
+        self.fields = [config.text_field] if isinstance(config.text_field, str) else config.text_field
+        self.remove = config.remove
 
     def read(self, source: str) -> Iterator[Record]:
         number = 0
@@ -37,9 +41,7 @@ class JsonLinesReader:
             raise DataError(f"{where}: not JSON: {error}", hint="each line must be one object") from None
         if not isinstance(fields, dict):
             raise DataError(f"{where}: must be an object, got {line[:40]}")
-        if self.field not in fields:
-            raise no_field(where, self.field, list(fields))
-        text = fields.pop(self.field)
-        if not isinstance(text, str):
-            raise DataError(f"{where}: field '{self.field}' must be a string, got {text!r:.40}")
-        yield from document(text, fields, remove=self.remove, checked=f"{where}: field '{self.field}'")
+        text = text_of(fields, self.fields, where)
+        rest = {name: value for name, value in fields.items() if name not in self.fields}
+        named = "', '".join(self.fields)
+        yield from document(text, rest, remove=self.remove, checked=f"{where}: field '{named}'")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lmtool.data.sources import STDIN, cannot_read, spool
 from lmtool.errors import DataError, PluginError
-from lmtool_readers.documents import document, no_field
+from lmtool_readers.documents import document, no_field, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ ROWS = 256
 
 
 class ParquetReader:
-    """Rows in batches. Columns of text, numbers, truth values and lists of them are fields; others are not read.
+    """Rows in batches. Columns of text, numbers, truth values, lists and structs of them are fields; no others.
 
     What Hugging Face's `datasets` wrote about a column of classes is used: numbers become the names of classes.
 
@@ -32,6 +32,7 @@ class ParquetReader:
 
     def __init__(self, config: ParquetConfig) -> None:
         self.config = config
+        self.text_fields = [config.text_field] if isinstance(config.text_field, str) else config.text_field
         try:
             self._parquet: Any = import_module("pyarrow.parquet")
             self._arrow: Any = import_module("pyarrow")
@@ -41,21 +42,36 @@ class ParquetReader:
 
     def read(self, source: str) -> Iterator[Record]:
         with self._open(source) as file:
-            schema, text_field = file.schema_arrow, self.config.text_field
-            if text_field not in schema.names:
-                raise no_field(source, text_field, schema.names, what="column")
-            names = [field.name for field in schema if field.name == text_field or self._is_plain(field.type)]
+            schema = file.schema_arrow
+            names = self._columns(schema, source)
             classes = _classes(schema.metadata or {})
             number = 0
             for batch in self._batches(file, names, source):
                 for fields in batch.to_pylist():
                     number += 1
-                    text = fields.pop(text_field)
-                    if not isinstance(text, str):
-                        where = f"{source}, row {number}"
-                        raise DataError(f"{where}: column '{text_field}' must be a string, got {text!r:.40}")
-                    named = {name: _named(fields[name], known) for name, known in classes.items() if name in fields}
-                    yield from document(text, fields | named, remove=self.config.remove)
+                    text = text_of(fields, self.text_fields, f"{source}, row {number}", what="column")
+                    rest = {
+                        name: _named(value, classes[name]) if name in classes else value
+                        for name, value in fields.items()
+                        if name not in self.text_fields
+                    }
+                    yield from document(text, rest, remove=self.config.remove)
+
+    def _columns(self, schema: Any, source: str) -> list[str]:
+        """Names of those that are read. Raises DataError if one of the text is missing."""
+        inner = [name for field in schema for name in self._names(field.name, field.type)]
+        for name in self.text_fields:
+            if name not in inner and name not in schema.names:
+                raise no_field(source, name, inner, what="column")
+        wanted = {name for name in schema.names for text in self.text_fields if f"{text}.".startswith(f"{name}.")}
+        return [field.name for field in schema if field.name in wanted or self._is_plain(field.type)]
+
+    def _names(self, name: str, kind: Any) -> list[str]:
+        """Of a column, or of what lies in it: see `lmtool.data.fields`."""
+        if not self._arrow.types.is_struct(kind) or not kind.num_fields:
+            return [name]
+        parts = [kind.field(number) for number in range(kind.num_fields)]
+        return [inner for part in parts for inner in self._names(f"{name}.{part.name}", part.type)]
 
     def _open(self, source: str) -> Any:
         path = Path(source)
@@ -80,7 +96,9 @@ class ParquetReader:
     def _is_plain(self, kind: Any) -> bool:
         types = self._arrow.types
         if types.is_list(kind) or types.is_large_list(kind) or types.is_dictionary(kind):
-            kind = kind.value_type
+            return self._is_plain(kind.value_type)
+        if types.is_struct(kind):
+            return all(self._is_plain(kind.field(number).type) for number in range(kind.num_fields))
         return bool(
             types.is_string(kind)
             or types.is_large_string(kind)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from text_runs import TEST, TRAIN, write_pairs
 
 from lmtool.testing.corpus import labelled_dataset, labelled_documents, tiny_dataset
 
@@ -74,3 +75,20 @@ def labelled_text(lmtool):
         (lmtool.cwd / f"{rest}.jsonl").write_text("".join(rows[num_train:]))
 
     return write
+
+
+@pytest.fixture(scope="session")
+def text_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `test.jsonl`, a dataset `pairs`, and runs `copy` and `lead`. Never written to."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder / "train.jsonl", [*TRAIN, *TEST])
+    write_pairs(folder / "test.jsonl", TEST)
+
+    def run(*arguments: str) -> None:
+        subprocess.run([sys.executable, "-m", "lmtool", "-q", *arguments], cwd=folder, check=True, capture_output=True)
+
+    text = ["--train", "train.jsonl", "--test", "test.jsonl", "--set", "data.reader.text_field=body"]
+    run("tokenize", "--tokenizer", "word", *text, "--target", "title", "-o", "pairs")
+    for model, name in (("copy-source", "copy"), ("lead", "lead")):
+        run("train", "--task", "seq2seq", "--model", model, "--data", "pairs", "-o", name)
+    return folder

@@ -87,3 +87,52 @@ def test_verify_needs_a_run(lmtool):
 
     assert done.code == 2
     assert "lmtool info RUN --verify" in done.stderr
+
+
+# A dataset ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pairs(lmtool):
+    (lmtool.cwd / "a.en").write_text("a dog\na man\n")
+    (lmtool.cwd / "a.de").write_text("ein hund\nein mann\n")
+    options = ["--tokenizer", "word", "--train", "parallel:a.en,a.de", "--target", "target"]
+    assert lmtool("tokenize", *options, "-o", "same").code == 0
+    assert lmtool("tokenize", *options, "--set", "data.target_tokenizer=char", "-o", "pairs").code == 0
+    return lmtool.cwd / "pairs"
+
+
+def test_it_says_what_a_dataset_is(lmtool, pairs):
+    facts, plain, same = (lmtool("info", "pairs", "--json").json, lmtool("info", "pairs"), lmtool("info", "same"))
+
+    assert (facts["schema"], facts["dataset"], facts["verified"]) == (1, "pairs", False)
+    assert facts["targets"]["fields"] == ["target"]
+    assert facts["targets"]["tokenizer"]["name"] == "char"
+    assert facts["splits"]["train"]["targets"]["tokens"] == 8 + 8 + 2  # letters and spaces, two ends
+    rows = dict(line.split(maxsplit=1) for line in plain.stdout.splitlines())
+    assert rows["text"].startswith("word tokenizer, ")
+    assert rows["targets"].startswith("in 'target': char tokenizer, ")
+    assert rows["train"] == "6 tokens, 2 lines, 4 words, 2 documents; targets: 18 tokens"
+    assert "in 'target': the same tokenizer" in same.stdout
+
+
+def test_all_of_a_dataset_can_be_verified(lmtool, pairs):
+    assert "all files are as they were written" in lmtool("info", "pairs", "--verify").stdout
+
+    file = pairs / "train-references.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    done = lmtool("info", "pairs", "--verify")
+
+    assert (done.code, done.stdout) == (1, "")
+    assert "train-references.npy is damaged" in done.stderr
+
+
+def test_a_run_shows_what_it_learned_to_answer(lmtool, pairs):
+    done = lmtool("train", "--task", "seq2seq", "--model", "copy-source", "--data", "pairs", "-o", "run")
+    assert done.code == 0, done.stderr
+
+    facts, plain = lmtool("info", "run", "--json").json, lmtool("info", "run").stdout
+
+    assert facts["targets"]["fields"] == ["target"]
+    assert facts["targets"]["tokenizer"]["name"] == "char"
+    assert "in 'target': char tokenizer, " in plain

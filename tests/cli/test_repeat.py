@@ -71,6 +71,20 @@ def test_other_folds_other_data_and_other_settings_are_refused(classes):
     assert "out was begun with other data" in data.stderr
 
 
+def test_folds_of_a_dataset_hold_out_no_share_of_their_own(classes):
+    share = ("--set", "data.valid_fraction=0.2")
+    made = classes(
+        "tokenize", "--config", "linear.toml", "--tokenizer", "word", "--label", "label", *share, "-o", "data"
+    )
+    assert made.code == 0
+    of_data = ("--set", "data.path=data", "--set", "data.train=[]", "--set", "data.test=[]")
+
+    refused = classes("repeat", "linear.toml", "--folds", 2, "-o", "out", *of_data, *share)
+
+    assert refused.code == 2
+    assert "whose validation text all folds have" in refused.stderr
+
+
 def test_what_cannot_be_repeated_is_refused(classes):
     (classes.cwd / "other").mkdir()
     (classes.cwd / "other" / "notes.txt").write_text("mine")

@@ -128,6 +128,17 @@ def test_another_config_for_the_same_run_is_a_usage_error(lmtool, tiny):
     assert "hint: `--force` starts over" in done.stderr
 
 
+@pytest.mark.parametrize(("task", "lacks"), [("classify", "labels"), ("seq2seq", "targets")])
+def test_text_without_what_the_task_learns_leaves_no_run_behind(lmtool, tiny, task, lacks):
+    dataset = tiny / "word-dataset"
+
+    result = lmtool("train", "--task", task, "--model", "lstm", "--data", dataset, "-o", "run", *options())
+
+    assert result.code == 1
+    assert f"error: {dataset} has no {lacks}" in result.stderr
+    assert not (lmtool.cwd / "run").exists()
+
+
 def test_divergence_has_its_own_exit_code(lmtool, tiny):
     done = lmtool("train", "--model", "lstm", "--optimizer", "sgd", "--data", tiny / "char-dataset", "-o", "run",
                   *options(optimizer__learning_rate=1e30))  # fmt: skip

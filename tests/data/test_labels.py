@@ -98,7 +98,7 @@ def test_text_and_labels_of_any_documents_come_back(tmp_path_factory, documents,
 def test_text_is_written_as_it_comes_and_read_in_pieces(tmp_path, monkeypatch):
     whole = make(tmp_path / "a", train=[row(f"document {i}", i % 3) for i in range(50)]).split("train")
     monkeypatch.setattr(writer, "FLUSH_BYTES", 30)
-    monkeypatch.setattr("lmtool.data.split.READ_AHEAD", 25)
+    monkeypatch.setattr("lmtool.data.arrays.READ_AHEAD", 25)
 
     pieces = make(tmp_path / "b", train=[row(f"document {i}", i % 3) for i in range(50)]).split("train")
 

@@ -355,5 +355,5 @@ def test_a_setting_that_came_later_changes_no_key_at_its_default(data):
 
     assert Now().identity() == Before().identity() == {"size": 1}
     assert Now(later="a").identity() == {"size": 1, "later": "a"}
-    assert "punctuation" not in make_plan(data, chosen(), REGISTRY).settings()
+    assert "punctuation" not in make_plan(data, chosen(), REGISTRY).tokenizer.settings()
     assert key(data, chosen(punctuation="split")) != key(data)

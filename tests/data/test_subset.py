@@ -206,8 +206,17 @@ def test_a_fraction_beside_a_validation_text_or_a_dataset_is_refused(tmp_path):
         make_plan(DataConfig(train=[path], valid=[path], valid_fraction=0.1), tokenizer(), REGISTRY)
     with pytest.raises(UsageError, match=r"valid_fraction is 0\.1, and there is no training text"):
         make_plan(DataConfig(test=[path], valid_fraction=0.1), tokenizer("byte"), REGISTRY)
-    with pytest.raises(UsageError, match=r"data\.valid_fraction is for text"):
+    with pytest.raises(DataError, match=r"was made without data\.valid_fraction, and the config asks for 0\.1"):
         prepare(DataConfig(path=str(whole.path), valid_fraction=0.1), None, REGISTRY)
+
+
+def test_a_config_may_name_the_fraction_that_its_dataset_was_made_with(tmp_path):
+    data = DataConfig(train=[written(tmp_path / "a.jsonl", range(50))], valid_fraction=0.3)
+    made = build(make_plan(data, tokenizer(), REGISTRY), tmp_path / "out")
+
+    assert prepare(DataConfig(path=str(made.path), valid_fraction=0.3), None, REGISTRY).key == made.key
+    with pytest.raises(DataError, match=r"made with data\.valid_fraction = 0\.3, and the config asks for 0\.2"):
+        prepare(DataConfig(path=str(made.path), valid_fraction=0.2), None, REGISTRY)
 
 
 def test_a_fraction_that_holds_out_nothing_is_an_error(tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lmtool.api import Document
+from lmtool.api import Document, Hypothesis
 
 
 class Uniform:
@@ -157,3 +157,92 @@ class LabelledText:
     def documents(self) -> Any:
         for text in self.texts:
             yield Document(self.tokenizer.encode_batch([text]), text)
+
+
+class Spelling:
+    """A text model of letters, ids as `Letters` has them: it answers with the first line of the document, its letters
+    moved on by `shift` (c becomes a), and gives each right token the probability `sure`. A worse answer repeats it.
+
+    Samples are a letter of the document's number and the seed. What is unknown stays so, and each token attends to the
+    id that it comes of.
+    """
+
+    def __init__(self, letters: str = "abc", *, shift: int = 0, sure: float = 0.5) -> None:
+        self.letters, self.shift, self.sure = letters, shift, sure
+        self.vocab_size = self.target_vocab_size = len(letters) + 2
+        self.asked: list[int] = []
+        """How many documents each call was about."""
+
+    def generate(self, documents: Any, decoding: Any, *, prefixes: Any = None, seed: int = 0, first: int = 0) -> Any:
+        self.asked.append(len(documents))
+        return [
+            self._answers(document, decoding, [] if prefixes is None else list(prefixes[i]), seed, first + i)
+            for i, document in enumerate(documents)
+        ]
+
+    def _answers(self, document: Any, decoding: Any, begin: list[int], seed: int, number: int) -> list[Hypothesis]:
+        ids = self._moved(document)
+        sources = list(range(len(ids)))
+        if decoding.sample:
+            ids, sources = [2 + (number + seed) % len(self.letters)], [0]
+        found = []
+        for rank in range(1, decoding.n_best + 1):
+            whole = np.array((begin + ids * rank)[: decoding.max_length], np.int32)
+            attended = np.array(([0] * len(begin) + sources * rank)[: decoding.max_length], np.int32)
+            found.append(Hypothesis(whole, -float(rank), -rank / 2, attended))
+        return found
+
+    def _moved(self, document: Any) -> list[int]:
+        ids = document.ids[: document.ids.tolist().index(0)].tolist()
+        return [id if id < 2 else 2 + (id - 2 + self.shift) % len(self.letters) for id in ids]
+
+    def target_log_probs(self, documents: Any, targets: Any) -> list[np.ndarray]:
+        right = [np.array([*self._moved(document), 0]) for document in documents]
+        padded = [
+            np.pad(one, (0, max(0, len(target) + 1 - len(one)))) for one, target in zip(right, targets, strict=True)
+        ]
+        wrong = (1 - self.sure) / (self.target_vocab_size - 1)
+        return [
+            np.log(np.where(one[: len(target) + 1] == [*target, 0], self.sure, wrong))
+            for one, target in zip(padded, targets, strict=True)
+        ]
+
+    def save(self, folder: Any) -> None:
+        raise NotImplementedError
+
+
+class Repeating:
+    """Answers each document with its text, and says nothing of how likely that is."""
+
+    vocab_size = target_vocab_size = 5
+
+    def generate(self, documents: Any, decoding: Any, *, prefixes: Any = None, seed: int = 0, first: int = 0) -> Any:
+        return [[Hypothesis(document.ids[:-1], 0.0, 0.0, text=document.text)] for document in documents]
+
+    def save(self, folder: Any) -> None:
+        raise NotImplementedError
+
+
+class TextWithTargets:
+    """Documents of one line each with targets, as a dataset's split has them."""
+
+    has_targets = True
+
+    def __init__(self, texts: list[str], references: list[tuple[str, ...]], letters: str = "abc") -> None:
+        self.texts, self._references, self.tokenizer = texts, references, Letters(letters)
+        self.num_documents = self.num_lines = len(texts)
+        self.num_words = sum(len(text.split()) for text in texts)
+        self.num_bytes = sum(len(text.encode()) + 1 for text in texts)
+        self.num_tokens = len(self.tokenizer.encode_batch(texts))
+        self.num_unknown = 0
+
+    def documents(self) -> Any:
+        for text in self.texts:
+            yield Document(self.tokenizer.encode_batch([text]), text)
+
+    def targets(self) -> Any:
+        for references in self._references:
+            yield np.array(self.tokenizer.encode(references[0]), np.int32)
+
+    def references(self, number: int) -> tuple[str, ...]:
+        return self._references[number]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -15,19 +14,11 @@ from lmtool.config import EvaluationConfig
 from lmtool.evaluation import class_report, make_evaluators
 from lmtool.evaluation.class_tables import detail_tables, p_value
 from lmtool.evaluation.classes import evaluate_classes
+from lmtool.evaluation.text import Text as EvaluatedText
 from lmtool.registry import Registry
 
 TEXTS, LABELS = ["aab", "bb", "cca", "ab", "cc", "b"], ["a", "b", "c", "b", "c", "a"]
 # what `Counting` says: a, b, c, a (the first of equals), c, b: four of six are right
-
-
-@dataclass
-class NamedText:
-    ids: LabelledText
-    data: str = "data"
-    split: str | None = "test"
-    sources: tuple[str, ...] = ("t.txt",)
-    name: str = "data test"
 
 
 class Always(Counting):
@@ -41,12 +32,16 @@ class Always(Counting):
         return np.log(np.tile(np.where(np.arange(3) == self.number, 0.8, 0.1), (len(documents), 1)))
 
 
+def text_of(ids):
+    return EvaluatedText(ids, "data", "test", ("t.txt",), chosen=True)
+
+
 def result(run="run", *, model=None, texts=TEXTS, labels=LABELS, evaluators=None, letters="abc"):
     model = model or Counting()
     config = EvaluationConfig(evaluators=evaluators or ["classification", "log-loss", "confusion", "calibration"])
     split = LabelledText(texts, labels)
     evaluation = evaluate_classes(model, split, make_evaluators(config, Registry(), takes="classes"))
-    return class_report.ClassResult(run, "counting", Letters(letters), "letters", NamedText(split), evaluation)
+    return class_report.ClassResult(run, "counting", Letters(letters), "letters", text_of(split), evaluation)
 
 
 def printed(tables, width=200):

@@ -15,7 +15,7 @@ from lmtool.prediction import AT_ONCE, Entry, Form, Lines, as_documents, in_piec
 from lmtool.prediction_output import Layout
 
 TOKENIZER = Letters("abc")
-RECORDS = Form("in.jsonl", "text")
+RECORDS = Form("in.jsonl", ("text",))
 
 
 def verdict(text="aab", *, fields=None, multi_label=False, threshold=0.5):
@@ -70,6 +70,25 @@ def test_records_give_their_text_and_keep_their_other_fields():
     lines = Lines(['{"id": 7, "text": "a\\r\\nb\\n"}', "  ", '{"text": ""}'], 1)
 
     assert RECORDS.entries(lines) == [Entry("a\nb", {"id": 7}), Entry("", {})]
+
+
+def test_the_text_may_come_of_several_fields_as_readers_take_it():
+    form = Form("in.jsonl", ("question", "context"), str.upper)
+    lines = Lines(['{"context": "c\\r\\nd\\n", "id": 1, "question": "q?\\n"}', ""], 1)
+
+    assert form.entries(lines) == [Entry("Q?\nC\nD", {"id": 1})]
+    assert form.count(lines) == 1
+    with pytest.raises(DataError, match=r"in\.jsonl:1: no field 'context'"):
+        form.entries(Lines(['{"question": "q"}'], 1))
+
+
+def test_a_dot_leads_into_an_object_as_it_does_for_readers():
+    form = Form("in.jsonl", ("translation.en",))
+    line = '{"translation": {"en": "a dog"}}'
+
+    assert form.entries(Lines([line], 1)) == [Entry("a dog", json.loads(line))]
+    with pytest.raises(DataError, match=r"in\.jsonl:1: no field 'translation\.en'.*; it has translation\.de"):
+        form.entries(Lines(['{"translation": {"de": "ein Hund"}}'], 1))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import re
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -19,21 +18,17 @@ from rich.console import Console
 from lmtool.api import Metric
 from lmtool.evaluation import Evaluation, report
 from lmtool.evaluation.blocks import LEAST, Blocks
+from lmtool.evaluation.text import Text as EvaluatedText
 
 
-@dataclass
-class NamedText:
-    ids: Text
-    data: str = "data"
-    split: str | None = "test"
-    sources: tuple[str, ...] = ("t.txt",)
-    name: str = "data test"
+def text_of(ids):
+    return EvaluatedText(ids, "data", "test", ("t.txt",), chosen=True)
 
 
 def result(run="run", *, lines=("ab", "c"), letters="abc", **metrics):
     tokenizer = Letters(letters)
     evaluation = Evaluation(metrics, streams=2, carried=True, seconds=1.0)
-    return report.Result(run, "ngram", tokenizer, "letters", NamedText(Text(list(lines), tokenizer)), evaluation)
+    return report.Result(run, "ngram", tokenizer, "letters", text_of(Text(list(lines), tokenizer)), evaluation)
 
 
 def printed(results, width):
@@ -201,12 +196,10 @@ def test_a_run_that_is_too_wide_alone_has_its_name_folded_and_its_figures_whole(
 
 
 def test_a_dataset_of_the_cache_goes_by_the_names_of_its_sources(monkeypatch, tmp_path):
-    from lmtool.evaluation.text import Text as EvaluationText
-
     monkeypatch.setenv("LMTOOL_CACHE", str(tmp_path))
     ids = SimpleNamespace()
-    cached = EvaluationText(ids, str(tmp_path / "datasets" / "0123"), "test", ("a.txt", "b.txt"), chosen=True)
-    named = EvaluationText(ids, "some/where", "test", ("a.txt",), chosen=True)
+    cached = EvaluatedText(ids, str(tmp_path / "datasets" / "0123"), "test", ("a.txt", "b.txt"), chosen=True)
+    named = EvaluatedText(ids, "some/where", "test", ("a.txt",), chosen=True)
 
     assert cached.name == "a.txt, b.txt"
     assert named.name == "some/where test"

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from lmtool.config import Raw, apply_overrides, load_config, resolve
+from lmtool.config import Raw, apply_overrides, core_section, load_config, resolve
 from lmtool.config_docs import json_schema, template
 from lmtool.errors import ConfigError, LmtoolError
 from lmtool.registry import Registry
 
 registry = Registry(third_party=False)
-MODELS = "arpa, bag, cnn, dynamic, ensemble, gru, linear, lstm, mixture, ngram, rnn, textcnn"
+MODELS = (
+    "arpa, bag, cnn, copy-source, dynamic, ensemble, gru, lead, linear, lstm, mixture, ngram, rnn, sliding-window, "
+    "textcnn"
+)
 
 
 def error_of(toml, tmp_path, overrides=()):
@@ -56,8 +59,8 @@ def error_of(toml, tmp_path, overrides=()):
          "run.toml: evaluation.evaluators must have at least 1 entries, got []"),
         ('model.name="ngram"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
         ('model.name="ngram"\ndata.reader={name="txt"}',
-         "no reader named 'txt' (did you mean 'text'?); installed: builtin, csv, fasttext, folder, jsonl, parquet, "
-         "sklearn, text, tsv"),
+         "no reader named 'txt' (did you mean 'text'?); installed: builtin, csv, fasttext, folder, jsonl, parallel, "
+         "parquet, sklearn, text, tsv"),
         ('[model]\nname = "ltsm"',
          f"no model named 'ltsm' (did you mean 'lstm'?); installed: {MODELS}"),
     ],
@@ -195,6 +198,39 @@ def test_the_schema_knows_every_section_and_every_component():
     assert of_run["required"] == ["init_from"]
     assert set(schema["properties"]) == set(tomllib.loads(template(registry, {"model": "lstm", "tokenizer": "char"})))
     json.dumps(schema)
+
+
+def test_a_table_inside_of_a_section_is_written_checked_and_described():
+    text = template(registry, {"model": "lstm"})
+    schema = json_schema(registry)
+
+    assert tomllib.loads(text)["evaluation"]["decoding"]["beam"] == 5
+    assert "\n[evaluation.decoding]  # how texts are answered" in text
+    decoding = schema["properties"]["evaluation"]["properties"]["decoding"]
+    assert decoding["properties"]["beam"]["minimum"] == 1
+    assert '"$ref"' not in json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("decoding", "message", "hint"),
+    [
+        ({"bean": 1}, "unknown key evaluation.decoding.bean (did you mean 'beam'?)", "[evaluation.decoding] has beam,"),
+        ({"beam": 0}, "evaluation.decoding.beam must be at least 1, got 0", ""),
+        ({"top_p": 0.5}, "evaluation.decoding: top_p has no use with sample = false", ""),
+        ({"beam": 2, "n_best": 3}, "evaluation.decoding: n_best must be at most beam (=2), got 3", ""),
+        (
+            {"min_length": 3, "max_length": 2},
+            "evaluation.decoding: min_length must be at most max_length (=2), got 3",
+            "",
+        ),
+    ],
+)
+def test_a_mistake_inside_of_a_table_is_named(decoding, message, hint):
+    with pytest.raises(ConfigError) as error:
+        core_section(Raw({"evaluation": {"decoding": decoding}}), "evaluation")
+
+    assert error.value.message == message
+    assert (error.value.hint or "").startswith(hint)
 
 
 def test_the_commands_new_check_show_and_schema(lmtool, tmp_path):

@@ -204,7 +204,8 @@ def test_an_unknown_component_names_what_there_is(lmtool):
     assert done.code == 3
     assert (
         done.stderr == "error: no model named 'ltsm' (did you mean 'lstm'?); "
-        "installed: arpa, bag, cnn, dynamic, ensemble, gru, linear, lstm, mixture, ngram, rnn, textcnn\n"
+        "installed: arpa, bag, cnn, copy-source, dynamic, ensemble, gru, lead, linear, lstm, mixture, ngram, rnn, "
+        "sliding-window, textcnn\n"
     )
 
 
@@ -292,14 +293,17 @@ def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
         "arpa",
         "bag",
         "cnn",
+        "copy-source",
         "dynamic",
         "ensemble",
         "gru",
+        "lead",
         "linear",
         "lstm",
         "mixture",
         "ngram",
         "rnn",
+        "sliding-window",
         "textcnn",
     ]
     (line,) = done.stderr.splitlines()

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = {"jax", "jaxlib", "flax", "optax", "orbax", "numpy", "scipy", "sklearn", "tokenizers", "safetensors", "rich"}
+HEAVY = {
+    *("jax", "jaxlib", "flax", "optax", "orbax", "numpy", "scipy", "sklearn", "tokenizers", "safetensors", "rich"),
+    *("sacrebleu", "rouge_score", "nltk"),
+}
 
 LIGHT_COMMANDS = (["--help"], ["--version"], ["plugins", "list"], ["plugins", "list", "--json"])
 

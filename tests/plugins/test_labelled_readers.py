@@ -216,6 +216,19 @@ def test_names_of_classes_that_datasets_wrote_are_used(write_table):
     assert read_parquet(path) == [("a", {"label": "pos", "many": ["neg", "pos"]}), ("b", {"label": "neg", "many": []})]
 
 
+def test_texts_of_parquet_may_lie_in_structs_and_in_several_columns(write_table):
+    pair = {"en": "a dog", "de": "ein Hund"}
+    path = write_table({"translation": [{**pair, "image": b"\0"}], "id": [7], "title": ["t\n"], "raw": [{"x": b"\0"}]})
+
+    kept = {"id": 7, "title": "t\n", "translation": {**pair, "image": b"\0"}}
+    assert read_parquet(path, text_field="translation.de") == [("ein Hund", kept)]
+    both = {"id": 7, "translation": {**pair, "image": b"\0"}}
+    assert read_parquet(path, text_field=["title", "translation.en"]) == [("t\na dog", both)]
+    with pytest.raises(DataError, match=r"no column 'translation\.fr' \(did you mean 'translation\.") as caught:
+        read_parquet(path, text_field="translation.fr")
+    assert "translation.en, translation.de" in str(caught.value.hint)
+
+
 def test_a_faulty_parquet_file_is_named_with_its_row(write_table, tmp_path):
     path = write_table({"text": ["a", None], "label": [1, 0]})
 
@@ -426,3 +439,39 @@ def test_every_format_becomes_the_same_labelled_dataset(tmp_path):
         found.append((dataset.label_names, split.label_ids.tolist(), [one.text for one in split.documents()]))
 
     assert found == [(("neg", "pos"), [1, 0, 0], ["good", "bad", "so so"])] * 4
+
+
+# nested fields --------------------------------------------------------------------------------------------------------
+
+
+def read_jsonl(path, **options):
+    return pairs(JsonLinesReader(JsonLinesConfig(**options)).read(path))
+
+
+def test_a_dot_leads_into_an_object_of_json_lines(tmp_path):
+    row = {"translation": {"en": "a dog", "de": "ein Hund"}, "translation.fr": "un chien"}
+    path = write(tmp_path / "a.jsonl", json.dumps(row) + "\n")
+
+    assert read_jsonl(path, text_field="translation.en") == [("a dog", row)]
+    assert read_jsonl(path, text_field="translation.fr") == [("un chien", {"translation": row["translation"]})]
+    assert read_jsonl(path, text_field=["translation.en", "translation.de"]) == [("a dog\nein Hund", row)]
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("translation.fr", r"a\.jsonl:1: no field 'translation\.fr' \(did you mean 'translation\.n'"),
+        ("id.en", r"a\.jsonl:1: no field 'id\.en'"),
+        ("translation", r"a\.jsonl:1: field 'translation' must be a string, got {'n'"),
+        ("translation.n", r"a\.jsonl:1: field 'translation\.n' must be a string, got 3"),
+        (".", r"a\.jsonl:1: no field '\.'"),
+    ],
+)
+def test_a_dot_that_leads_nowhere_is_an_error_that_shows_what_there_is(tmp_path, field, message):
+    path = write(tmp_path / "a.jsonl", '{"id": "x", "translation": {"n": 3}}\n')
+
+    with pytest.raises(DataError, match=message) as caught:
+        read_jsonl(path, text_field=field)
+
+    if "no field" in message:
+        assert "it has id, translation.n" in str(caught.value.hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stoppable import trained
 
 from lmtool.api import Document
 from lmtool.config import DataConfig, Raw, TrainingConfig, choose, load_config
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError, DataError, Interrupted
 from lmtool.signals import StopRequest
+from lmtool.tasks.buckets import UNIT, assign, choose_widths
 from lmtool.tasks.classify.batches import Batches
-from lmtool.tasks.classify.buckets import UNIT, assign, choose_widths
 from lmtool.tasks.classify.config import ClassifyConfig
 from lmtool.tasks.classify.documents import Cutter
 from lmtool.tasks.classify.pooling import Pooling
@@ -387,17 +389,7 @@ def test_what_is_saved_gives_the_same(labelled, tmp_path):
 SETTINGS = ("task.name=classify", "task.embedding_size=8", "task.pooling=max", "model.name=lstm", "model.hidden_size=8",
             "optimizer.learning_rate=0.03", "training.batch_size=4", "training.epochs=6", "training.checkpoint_every=3",
             'training.augment=[{name="unk", rate=0.1}]')  # fmt: skip
-
-
-def run_of(dataset, path, registry, *more, stopped_at=None):
-    config = load_config(None, registry, flags={"data.path": str(dataset.path)}, overrides=[*SETTINGS, *more])
-    stop = StopRequest()
-
-    def report(phase, fraction, **fields):
-        if phase == stopped_at:
-            stop.signal_name = "SIGTERM"
-
-    return train(config, dataset, path, registry, stop=stop, report=report)
+run_of = partial(trained, SETTINGS)
 
 
 def test_a_run_learns_and_one_that_was_stopped_ends_the_same(labelled, tmp_path, registry):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
+from text_pairs import WORDS, dataset_of
 
 # The runs that these tests look at are made once: by one worker.
 pytestmark = pytest.mark.xdist_group("devices")
@@ -124,6 +125,27 @@ def test_layers_learn_at_their_own_rates_on_many_devices(on_devices):
 @pytest.mark.parametrize("name", ["vadg-2", "vadg-pieces"])
 def test_weights_are_sampled_alike_on_any_number_of_devices(on_devices, name):
     assert_same_curve(on_devices[name]["losses"], on_devices["vadg-1"]["losses"])
+
+
+def test_rewards_teach_two_devices_what_they_teach_one(devices, tmp_path):
+    rows = [{"text": word, "target": word} for word in WORDS]
+    echo = dataset_of(tmp_path / "echo", {"train": rows, "valid": rows})
+    few = ["training.max_steps=8", "training.eval_every=4", "training.micro_batches=2"]
+    start = f'model.init_from="{devices.folder / "supervised"}"'
+    settings = ["task.name=reinforce", start, "task.reward=chrf", "task.kl=0.1", "task.mix=0.1", *few]
+
+    found = devices(
+        run("supervised", settings=["task.name=seq2seq", *few]),
+        *(run(f"rewards-{number}", devices=number, settings=settings) for number in (1, 2)),
+        dataset=str(echo.path),
+        cpu_devices=2,
+    )
+
+    losses, expected = (found[f"rewards-{number}"]["losses"] for number in (2, 1))
+    assert len(expected) == 8 + 2
+    assert len({loss for _, _, loss in expected}) > 5  # not the same reward each time
+    assert [line[:2] for line in losses] == [line[:2] for line in expected]
+    assert [line[2] for line in losses] == pytest.approx([line[2] for line in expected], rel=1e-5)
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn"])

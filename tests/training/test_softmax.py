@@ -38,6 +38,24 @@ def test_value_and_gradient_are_those_of_the_definition(arrays, monkeypatch, log
         np.testing.assert_allclose(mine, 3 * theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_log_probabilities_row_by_row_have_the_gradient_of_the_definition(arrays, monkeypatch):
+    monkeypatch.setattr(softmax, "LOGITS_AT_ONCE", 3 * V)
+    *weights, targets, _ = arrays
+
+    def total(log_probs):
+        return jnp.sum(jnp.sin(log_probs))  # each with a gradient of its own
+
+    def by_the_book(h, embedding, bias):
+        return total(jax.nn.log_softmax(h @ embedding.T + bias[None])[jnp.arange(N), targets])
+
+    expected = jax.value_and_grad(by_the_book, (0, 1, 2))(*weights)
+    found = jax.jit(jax.value_and_grad(lambda *args: total(softmax.row_log_probs(*args, targets)), (0, 1, 2)))(*weights)
+
+    assert float(found[0]) == pytest.approx(float(expected[0]), rel=1e-5)
+    for mine, theirs in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_huge_logits_do_not_overflow(arrays):
     h, embedding, bias, targets, weights = arrays
     value, gradient = jax.value_and_grad(softmax.weighted_nll)(h * 1e4, embedding, bias, targets, weights)

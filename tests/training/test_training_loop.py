@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import threading
-from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from lmtool.config import DataConfig
+from lmtool.data.prepare import build, make_plan
+from lmtool.data.tokenizer_folder import open_tokenizer
 from lmtool.errors import ConfigError, DataError, DivergedError, ExitCode, Interrupted
 from lmtool.tasks.lm import LanguageModelling
 from lmtool.training.clock import Clock
@@ -286,11 +288,14 @@ def test_progress_follows_the_limit_that_comes_first(trainer, monkeypatch, minut
     assert (validating.count(0.0), validating[-1]) == (3, 1.0)
 
 
-def test_without_a_validation_split_the_last_model_is_kept(trainer, dataset):
-    parts = {"split_names": ("train",), "split": lambda name: dataset.split("train"), "record": {"splits": {}}}
-    only_train = SimpleNamespace(
-        **parts, path=dataset.path, key="other", fingerprint=dataset.fingerprint, tokenizer=dataset.tokenizer
+def test_without_a_validation_split_the_last_model_is_kept(trainer, dataset, registry, tmp_path):
+    plan = make_plan(
+        DataConfig(train=[str(dataset.path.parent / "train.txt")]),
+        None,
+        registry,
+        ready=open_tokenizer(dataset.path, registry),
     )
+    only_train = build(plan, tmp_path / "only-train")
     run = trainer("unvalidated", dataset=only_train)
 
     assert run.result["step"] == 24

@@ -241,7 +241,7 @@ def test_that_it_learned_the_text_to_validate_on_is_said(sources, tmp_path, regi
         plan = make_plan(DataConfig(**data), None, registry, ready=open_tokenizer(source.path, registry))
         caplog.clear()
         dataset = build(plan, tmp_path / plan.key[:8])
-        starting_point(SimpleNamespace(init_from=str(source.path)), object(), registry, dataset)
+        starting_point(SimpleNamespace(init_from=str(source.path), encoder=None), object(), registry, dataset)
         return [record.getMessage() for record in caplog.records]
 
     expected = f"{source.path} has learned from {file}, of which the valid text here is a part"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool.tasks.classify.buckets import assign, choose_widths
+from lmtool.tasks.buckets import assign, choose_widths
 
 if TYPE_CHECKING:
     from collections.abc import Callable

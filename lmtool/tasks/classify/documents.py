@@ -53,6 +53,12 @@ class Cutter:
         """Of the longest window."""
         return min(len(self._readable(ids)), self.max_length)
 
+    def places(self, ids: Stream) -> np.ndarray:
+        """Which ids of a document its window holds, int [S]; the first of one that has nothing to read."""
+        places = np.arange(len(ids)) if self.line_ends else np.flatnonzero(ids != self.eos_id)
+        read: np.ndarray = self._cut(places if len(places) else np.zeros(1, np.int64))
+        return read
+
     def _readable(self, ids: Stream) -> Stream:
         ids = ids if self.line_ends else ids[ids != self.eos_id]
         return ids if len(ids) else np.array([self.eos_id], np.int32)

@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.matmul import matmul
+from lmtool.tasks.masking import LOWEST
 
 if TYPE_CHECKING:
     from lmtool.array_types import Hidden, Mask
     from lmtool.tasks.classify.config import Pool
-
-LOWEST = -1e30
-"""In the place of hidden states that are padding, where the largest is looked for."""
 
 
 def last(h: Hidden, mask: Mask, *, causal: bool) -> jax.Array:

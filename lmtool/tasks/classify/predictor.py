@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lmtool.data.encoding import MOST_THREADS, available_cores
 from lmtool.tasks import stored
-from lmtool.tasks.classify.buckets import assign
+from lmtool.tasks.buckets import assign
 from lmtool.tasks.classify.documents import Cutter
 from lmtool.tasks.classify.network import ClassifierNetwork
+from lmtool.tasks.side_by_side import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lmtool.api import Backbone, Document
@@ -90,7 +89,7 @@ class NeuralClassifier:
         windows = [self._cutter.windows(document.ids) for document in documents]
         flat = [window for one in windows for window in one]
         out = np.zeros((len(flat), len(self.labels)), np.float64)
-        for numbers, found in _side_by_side(self._some_log_probs, self._batches(flat)):
+        for numbers, found in side_by_side(self._some_log_probs, self._batches(flat)):
             out[numbers] = found[: len(numbers)]
         return _means(_normalised(out, self.multi_label), [len(one) for one in windows])
 
@@ -142,20 +141,6 @@ class NeuralClassifier:
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
         stored.write_facts(folder, asdict(self.facts))
-
-
-def _side_by_side(
-    function: Callable[[np.ndarray, np.ndarray], np.ndarray], batches: Iterator[Batch]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of windows, and the function of their ids and mask.
-
-    A CPU computes some batches at once: a recurrent network's steps are too small to share among cores.
-    """
-    threads = min(MOST_THREADS, available_cores()) if jax.default_backend() == "cpu" else 1
-    with ThreadPoolExecutor(threads) as pool:
-        found = [(numbers, pool.submit(function, inputs, mask)) for numbers, inputs, mask in batches]
-        for numbers, future in found:
-            yield numbers, future.result()
 
 
 def _longer(widest: int, max_length: int) -> list[int]:

@@ -15,7 +15,7 @@ from lmtool.tasks.classify.batches import Batches
 from lmtool.tasks.classify.documents import Cutter
 from lmtool.tasks.classify.network import ClassifierNetwork
 from lmtool.tasks.classify.predictor import Facts, Functions, NeuralClassifier, load_classifier
-from lmtool.tasks.network import PENALTIES
+from lmtool.tasks.network import PENALTIES, with_gradient_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +95,7 @@ class Classification:
         count = real.sum()
         loss = jnp.sum(nll * real) / jnp.maximum(count, 1.0)
         penalty = sum(jax.tree.leaves(sown), start=jnp.zeros(()))
-        return loss + (penalty - jax.lax.stop_gradient(penalty)), (carry, count.astype(jnp.int32))
+        return with_gradient_of(loss, penalty), (carry, count.astype(jnp.int32))
 
     def _nll(self, logits: jax.Array, targets: jax.Array) -> jax.Array:
         """float32 [B], in nats; of all labels together where there may be several."""

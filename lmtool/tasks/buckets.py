@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 UNIT = 8
 """Widths are multiples of it."""
@@ -10,29 +15,31 @@ MOST = 16
 """Widths, each of which is compiled."""
 FINE = 1024
 """Widths that are chosen from: time and memory grow with the square of their number. Of documents with more than
-`UNIT * FINE` tokens, widths are multiples of a multiple of `UNIT`."""
+`FINE` units, widths are multiples of a multiple of the unit."""
 
 
-def choose_widths(lengths: np.ndarray, max_padding: float) -> tuple[int, ...]:
+def choose_widths(lengths: np.ndarray, max_padding: float, *, unit: int = UNIT, most: int = MOST) -> tuple[int, ...]:
     """As few widths as keep padding within a bound, and the best of so many.
 
     Each document is padded to the smallest width that holds it. For each number of widths, dynamic programming finds
-    those with the least padding in all, exactly, over the multiples of `UNIT`, or of a multiple of it (`FINE`).
+    those with the least padding in all, exactly, over the multiples of a unit, or of a multiple of it (`FINE`).
 
     Args:
         lengths: int [D], at least 1 each.
-        max_padding: Share of all positions that may be padding. Where even `MOST` widths have more, they are taken:
-            short documents are padded to `UNIT` in any case.
+        max_padding: Share of all positions that may be padding. Where even the most widths have more, they are taken:
+            short documents are padded to the unit in any case.
+        unit: Widths are multiples of it.
+        most: Widths, at most.
 
     Returns:
         Ascending; the last one holds the longest document.
     """
-    unit = UNIT * -(-int(lengths.max()) // (UNIT * FINE))
+    unit *= -(-int(lengths.max()) // (unit * FINE))
     units = -(-np.asarray(lengths, np.int64) // unit)
     counts = np.bincount(units)
     best, previous = _single(counts), []
     candidates = []
-    for number in range(1, min(MOST, int((counts > 0).sum())) + 1):
+    for number in range(1, min(most, int((counts > 0).sum())) + 1):
         if number > 1:
             best, came_from = _one_more(best, counts)
             previous.append(came_from)
@@ -71,4 +78,12 @@ def assign(lengths: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
     return np.minimum(np.searchsorted(widths, lengths), len(widths) - 1)
 
 
-__all__ = ["MOST", "UNIT", "assign", "choose_widths"]
+def grouped(keys: Sequence[Any]) -> list[tuple[Any, list[int]]]:
+    """Places of equal keys, by key in ascending order."""
+    found: dict[Any, list[int]] = {}
+    for place, key in enumerate(keys):
+        found.setdefault(key, []).append(place)
+    return sorted(found.items())
+
+
+__all__ = ["MOST", "UNIT", "assign", "choose_widths", "grouped"]

@@ -1,0 +1,76 @@
+"""Settings of the `reinforce` task."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from lmtool.tasks.seq2seq.config import Seq2SeqConfig
+
+Baseline = Literal["self-critical", "leave-one-out", "mean", "none"]
+
+
+class ReinforceConfig(Seq2SeqConfig):
+    """`[task] name = "reinforce"`: what `model.init_from` learned from text to text goes on learning, from rewards.
+
+    All settings of `seq2seq` are settings here, too; those left out are those of that run.
+    """
+
+    reward: str | dict[str, Any] = Field(
+        "bleu", description="an evaluator of texts, by name or as a table with settings; what it judges a text to be"
+    )
+    objective: Literal["reinforce", "minimum-risk"] = Field(
+        "reinforce", description="policy gradient (Williams 1992), or expected risk over the samples (Shen et al. 2016)"
+    )
+    samples: int = Field(5, ge=1, description="K, answers drawn for each document in a step")
+    baseline: Baseline = Field(
+        "leave-one-out",
+        description="reinforce: what a reward is compared with: that of the likeliest answer, the mean of a document's "
+        "other samples, the mean of a batch's other samples, nothing",
+    )
+    normalize: Literal["sequence", "token"] = Field(
+        "sequence", description="what the loss is a mean over: samples, or all their tokens"
+    )
+    sharpness: float = Field(
+        0.005, gt=0, description="minimum-risk: power to which the probabilities of the samples are raised"
+    )
+    mix: float = Field(
+        0.0, ge=0, le=1, description="weight of the cross-entropy of seq2seq; 1 - mix is that of rewards"
+    )
+    kl: float = Field(0.0, ge=0, description="weight of the divergence from the starting model, in nats, of each token")
+    kl_estimator: Literal["exact", "k3"] = Field(
+        "exact", description="divergence of a token: over the whole vocabulary, or from the token that was drawn"
+    )
+    entropy: float = Field(0.0, ge=0, description="weight of the entropy, in nats, of each token: a bonus")
+    temperature: float = Field(1.0, gt=0, description="logits are divided by it in all that is said here of the model")
+    max_length: int | None = Field(
+        None, ge=1, description="tokens after which a sample is cut off; twice its batch's targets if left out"
+    )
+
+    @model_validator(mode="after")
+    def _check_objective(self) -> ReinforceConfig:
+        if self.samples == 1 and self.objective == "minimum-risk":
+            raise ValueError('samples must be at least 2 with objective = "minimum-risk": a risk is shared among them')
+        if self.samples == 1 and self.baseline == "leave-one-out" and self.objective == "reinforce":
+            raise ValueError('samples must be at least 2 with baseline = "leave-one-out": others must be left')
+        return self
+
+    @model_validator(mode="after")
+    def _check_use(self) -> ReinforceConfig:
+        """What is set beside a setting that leaves it without effect is a misunderstanding."""
+        if self.objective == "minimum-risk":
+            self._refuse('objective = "minimum-risk"', "baseline", "kl", "entropy")
+        else:
+            self._refuse('objective = "reinforce"', "sharpness")
+        if not self.kl:
+            self._refuse("kl = 0", "kl_estimator")
+        return self
+
+    def _refuse(self, beside: str, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no use with {beside}")
+
+
+__all__ = ["Baseline", "ReinforceConfig"]

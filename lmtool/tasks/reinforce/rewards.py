@@ -1,0 +1,60 @@
+"""Samples to rewards, on the host: ids become text, which an evaluator judges beside a document's references."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmtool.data.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lmtool.api import TextEvaluator, Tokenizer
+
+REMEMBERED = 1 << 16
+"""Judgements that are kept, and documents whose references are: a model that has learned repeats itself."""
+
+
+class Rewards:
+    """What samples are worth. Threads may call it at once.
+
+    Args:
+        evaluator: Whose `judge` is the reward.
+        tokenizer: Of targets.
+        references: Of the document with a number.
+    """
+
+    def __init__(
+        self, evaluator: TextEvaluator, tokenizer: Tokenizer, references: Callable[[int], Sequence[str]]
+    ) -> None:
+        self._evaluator, self._tokenizer = evaluator, tokenizer
+        self._references = lru_cache(REMEMBERED)(references)
+        self._judged = lru_cache(REMEMBERED)(self._judge)
+
+    def __call__(self, ids: np.ndarray, lengths: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Rewards of K samples of each of B documents, float32 [B, K]: a pure function of its arguments.
+
+        Args:
+            ids: int32 [B, K, L].
+            lengths: int32 [B, K], of the samples, without their ends.
+            numbers: int32 [B], of the documents; below 0 for rows without one, whose rewards are 0.
+        """
+        ids, lengths = np.asarray(ids), np.asarray(lengths)
+        rewards = np.zeros(lengths.shape, np.float32)
+        for row, number in enumerate(np.asarray(numbers).tolist()):
+            if number >= 0:
+                rewards[row] = [
+                    self._judged(number, tuple(sample[:length].tolist()))
+                    for sample, length in zip(ids[row], lengths[row], strict=True)
+                ]
+        return rewards
+
+    def _judge(self, number: int, ids: tuple[int, ...]) -> float:
+        text = one_line(self._tokenizer.decode(ids))  # as `lmtool predict` shows it
+        return float(self._evaluator.judge(text, self._references(number)))
+
+
+__all__ = ["REMEMBERED", "Rewards"]

@@ -1,0 +1,32 @@
+"""Batches of documents through a trained network, several at once where that is faster."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from lmtool.data.encoding import MOST_THREADS, available_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+def most_at_once() -> int:
+    """How many batches are computed at once."""
+    return min(MOST_THREADS, available_cores()) if jax.default_backend() == "cpu" else 1
+
+
+def side_by_side(function: Callable[..., Any], batches: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:
+    """The first entry of each batch, and the function of the others.
+
+    A CPU computes some batches at once: a recurrent network's steps are too small to share among cores.
+    """
+    with ThreadPoolExecutor(most_at_once()) as pool:
+        found = [(first, pool.submit(function, *others)) for first, *others in batches]
+        for first, future in found:
+            yield first, future.result()
+
+
+__all__ = ["most_at_once", "side_by_side"]
