@@ -286,15 +286,23 @@ def test_what_does_not_go_together_is_said(pairs, two_tokenizers):
         make_task(pairs, attention_skip=True)
     with pytest.raises(ValueError, match='attention_skip has no use with attention = "none"'):
         Seq2SeqConfig.model_validate({"attention": "none", "attention_skip": True})
+    with pytest.raises(ValueError, match="question = true needs line_ends = true"):
+        Seq2SeqConfig.model_validate({"question": True, "line_ends": False})
+    with pytest.raises(ValueError, match='question = true needs keep = "head" or "both"'):
+        Seq2SeqConfig.model_validate({"question": True, "keep": "tail"})
+    with pytest.raises(ValueError, match="source_embedding_init has no use with shared_embedding = true"):
+        Seq2SeqConfig.model_validate({"shared_embedding": True, "source_embedding_init": 1.0})
 
 
 def test_depths_go_up_from_both_inputs(pairs):
-    task = make_task(pairs, tied=False, positions=4, backbone=LSTM(LSTMConfig(hidden_size=8, num_layers=2)))
+    task = make_task(
+        pairs, tied=False, positions=4, question=True, backbone=LSTM(LSTMConfig(hidden_size=8, num_layers=2))
+    )
 
     depths = task.param_depths(jax.eval_shape(task.init, KEY))["params"]
 
     assert {depths["embedding"], depths["source_embedding"]} == {0}
-    assert {depths["source_positions"], depths["target_positions"]} == {0}
+    assert {depths["source_positions"], depths["target_positions"], depths["match"]} == {0}
     assert {depths["encoder"]["layer_0_bias"], depths["backbone"]["layer_0_bias"]} == {1}
     assert depths["backbone"]["layer_1_bias"] == 2
     assert {depths["attention_0"]["key_kernel"], depths["output_embedding"], depths["begin"]["bias"]} == {3}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lmtool.tasks.asked import asked
 from lmtool.tasks.seq2seq.attention import additive_scores
 from lmtool.tasks.seq2seq.config import Seq2SeqConfig
 from lmtool.tasks.seq2seq.copying import mass_of, mass_of_all, mixed, overlap
@@ -22,6 +23,7 @@ from lmtool_lstm.config import GRUConfig, LSTMConfig
 from lmtool_lstm.gru import GRU
 
 V, B, S, T = 9, 3, 5, 4
+EOS = 0
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -56,6 +58,7 @@ CASES = {
     "pointer": ({"pointer": True, "shared_embedding": True}, lambda: lstm(bidirectional=True), gru),
     "coverage": ({"attention": "additive", "coverage": True, "pointer": True}, lambda: lstm(bidirectional=True), lstm),
     "positions": ({"positions": 3, "hops": 2, "attention_skip": True}, lambda: cnn(causal=False), cnn),
+    "question": ({"question": True, "source_embedding_init": 1.0}, lambda: lstm(bidirectional=True), gru),
     "all": (
         {"positions": 9, "attention": "additive", "coverage": True, "pointer": True, "input_feeding": True, "hops": 2},
         lambda: lstm(bidirectional=True),
@@ -69,7 +72,7 @@ class Subject:
 
     def __init__(self, settings, encoder, backbone):
         self.config = Seq2SeqConfig.model_validate({"embedding_size": 6, **settings})
-        self.network = Seq2SeqNetwork(self.config, V, V, encoder, backbone)
+        self.network = Seq2SeqNetwork(self.config, V, EOS, V, encoder, backbone)
         rng = np.random.default_rng(0)
         shapes = jax.eval_shape(self.network.init_params, jax.random.key(0))
         self.params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape, scale=0.5).astype(np.float32), shapes)
@@ -208,6 +211,26 @@ def test_a_mixture_weighs_words_and_copies_by_the_gate_and_has_a_gradient_where_
     assert jnp.exp(mixture(0.2)) == pytest.approx(0.35, rel=1e-5)
     assert jnp.exp(mixture(0.0)) == pytest.approx(0.3, rel=1e-5)
     assert jax.grad(lambda x: mixed(x, gate, jnp.zeros(1))[0])(jnp.log(jnp.array([0.4])))[0] == pytest.approx(1.0)
+
+
+def test_what_is_asked_is_what_stands_in_the_first_line_and_below_it():
+    who, mary, john, went, end = 1, 2, 3, 4, EOS
+    source = np.array(
+        [[who, mary, end, john, went, end, mary, went, end, who], [who, mary, 5, 6, end, 5, 5, 6, 7, mary]]
+    )
+    mask = np.arange(10)[None] < np.array([10, 8])[:, None]
+
+    found = asked(source, mask, end)
+
+    marked = [[6, 9], [5, 6, 7]]  # not the question itself, not ends of lines
+    np.testing.assert_array_equal(found[0], np.isin(np.arange(10), marked[0]))
+    np.testing.assert_array_equal(found[1, :8], np.isin(np.arange(8), marked[1]))
+
+
+def test_a_text_of_one_line_asks_for_nothing():
+    ids = np.array([[1, 2, 2, 1]])
+
+    assert not np.any(asked(ids, np.ones_like(ids, bool), EOS))
 
 
 def test_attention_overlaps_where_it_was_before():

@@ -22,12 +22,20 @@ class Seq2SeqConfig(Config):
     )
     embedding_size: int | None = Field(None, ge=1, description="E; 256 if left out, or that of model.init_from")
     source_embedding_size: int | None = Field(None, ge=1, description="of source tokens; E if left out")
+    source_embedding_init: float = Field(
+        0.1,
+        gt=0,
+        description="the source's own embedding starts uniformly within ± this; 1 where little text is learned",
+    )
     tied: bool = Field(True, description="the output embedding is the embedding of the target's tokens")
     shared_embedding: bool = Field(False, description="source and target have one embedding; needs one tokenizer")
     positions: int = Field(
         0,
         ge=0,
         description="places that have an embedding, added to that of the token; later ones share the last",
+    )
+    question: bool = Field(
+        False, description="the first line is a question: tokens below that stand in it are marked (Chen 2017)"
     )
     attention: Literal["dot", "general", "additive", "none"] = Field(
         "general", description="how the decoder's state is compared with the encoder's (Luong 2015, Bahdanau 2015)"
@@ -82,8 +90,17 @@ class Seq2SeqConfig(Config):
             raise ValueError("coverage_weight has no use with coverage = false")
         if self.label_smoothing and self.pointer:
             raise ValueError("label_smoothing has no use with pointer = true: copies have no logits to smooth")
-        if self.shared_embedding and self.source_embedding_size is not None:
-            raise ValueError("source_embedding_size has no use with shared_embedding = true")
+        return self
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Seq2SeqConfig:
+        for name in ("source_embedding_size", "source_embedding_init"):
+            if self.shared_embedding and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no use with shared_embedding = true")
+        if self.question and not self.line_ends:
+            raise ValueError("question = true needs line_ends = true: a question is the first line")
+        if self.question and self.keep == "tail":
+            raise ValueError('question = true needs keep = "head" or "both": a question is the first line')
         return self
 
 

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from lmtool.tasks.asked import asked
 from lmtool.tasks.classify.pooling import Pooling
 from lmtool.tasks.config import first_given
 from lmtool.tasks.network import PENALTIES
@@ -38,11 +39,14 @@ class Seq2SeqNetwork(nn.Module):
         feeding).
         Sukhbaatar et al., "End-to-end memory networks", 2015 (hops).
         Gehring et al., "Convolutional sequence to sequence learning", 2017 (positions; attention_skip: equations 1, 2).
+        Chen et al., "Reading Wikipedia to answer open-domain questions", 2017 (section 3.2: the exact match).
     """
 
     config: Seq2SeqConfig
     vocab_size: int
     """Of the source."""
+    eos_id: int
+    """Ends a line of the source."""
     target_vocab_size: int
     encoder: nn.Module
     backbone: nn.Module
@@ -74,7 +78,9 @@ class Seq2SeqNetwork(nn.Module):
         self.weights = {name: self.param(name, init, shape) for name, (init, shape) in wanted.items()}
         if not config.shared_embedding:
             shape = (self.vocab_size, self.config.embedding_sizes[1])
-            self.source_embedding = self.param("source_embedding", uniform(0.1), shape)
+            self.source_embedding = self.param("source_embedding", uniform(config.source_embedding_init), shape)
+        if config.question:
+            self.match = self.param("match", uniform(config.source_embedding_init), (config.embedding_sizes[1],))
         if config.positions:
             for name, width in zip(("target_positions", "source_positions"), self.config.embedding_sizes, strict=True):
                 setattr(self, name, self.param(name, uniform(0.1), (config.positions, width)))
@@ -110,6 +116,9 @@ class Seq2SeqNetwork(nn.Module):
         table = self.weights["embedding"] if self.config.shared_embedding else self.source_embedding
         places = self._places(self.source_positions, source.shape[1]) if self.config.positions else None
         x = self._embed(table, source, places, train=train)
+        if self.config.question:
+            marked = asked(source, mask, self.eos_id)[:, :, None].astype(x.dtype)
+            x = x + marked * self.match.astype(x.dtype)[None, None]
         carry = self.encoder.initial_carry(x.shape[0], x.shape[-1])
         states, _ = self.encoder(x, mask, carry, train=train)
         states = states.astype(x.dtype)

@@ -282,7 +282,7 @@ def width_of(length: int) -> int:
 def load_text_model(folder: Path, config: Seq2SeqConfig, backbone: Backbone, encoder: Backbone) -> NeuralTextModel:
     """What `NeuralTextModel.save` wrote. Raises DataError if a file is missing, damaged, or another network's."""
     facts = stored.read_facts(folder, Facts.parse)
-    network = Seq2SeqNetwork(config, facts.vocab_size, facts.target_vocab_size, encoder, backbone)
+    network = Seq2SeqNetwork(config, facts.vocab_size, facts.eos_id, facts.target_vocab_size, encoder, backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
     return NeuralTextModel(Functions(network), params, facts)
 

@@ -71,7 +71,13 @@ class Seq2Seq:
         )
         self.num_data = int(self.pairs.target_lengths.sum())
         self.network = Seq2SeqNetwork(
-            config, source.vocab_size, target.vocab_size, encoder, backbone, precision=training.precision
+            config,
+            source.vocab_size,
+            source.eos_id,
+            target.vocab_size,
+            encoder,
+            backbone,
+            precision=training.precision,
         )
         self._facts = Facts(
             vocab_size=source.vocab_size,
@@ -168,7 +174,7 @@ def seq2seq_depths(params: Any, *, tied: bool) -> Any:
 
     A tied embedding lies at the top, beside the output that it is a part of.
     """
-    bottom = ("source_embedding", "source_positions", "target_positions", *(() if tied else ("embedding",)))
+    bottom = ("source_embedding", "match", "source_positions", "target_positions", *(() if tied else ("embedding",)))
     decoder = param_depths(params, bottom=bottom, backbone="backbone")
     encoder = param_depths(params, bottom=bottom, backbone="encoder")
     top = max(*jax.tree.leaves(decoder), *jax.tree.leaves(encoder))

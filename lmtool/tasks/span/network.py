@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from lmtool.matmul import matmul
+from lmtool.tasks.asked import stands_in
 from lmtool.tasks.classify.pooling import Attention
 from lmtool.tasks.config import first_given
 from lmtool.tasks.masking import LOWEST
@@ -80,8 +81,8 @@ class SpanNetwork(nn.Module):
         """
         both = self._embed(jnp.concatenate([question, context], axis=1), train=train)
         asked, x = both[:, : question.shape[1]], both[:, question.shape[1] :]
-        same = (context[:, :, None] == question[:, None, :]) & (question_mask & (question != self.eos_id))[:, None, :]
-        x = x + same.any(axis=2)[:, :, None].astype(x.dtype) * self.match.astype(x.dtype)[None, None]
+        same = stands_in(context, question, question_mask & (question != self.eos_id))
+        x = x + same[:, :, None].astype(x.dtype) * self.match.astype(x.dtype)[None, None]
         if self.config.aligned:
             x = x + matmul(self._aligned(asked, question_mask, both[:, question.shape[1] :]), self.aligned_kernel)
         vector = self.pooling(self._read(asked, question_mask, train=train), question_mask)
