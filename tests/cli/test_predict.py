@@ -122,13 +122,13 @@ def test_an_answer_comes_before_the_next_line_is_asked(labelled):
             process.stdin.write(line)
             assert len(process.stdout.readline().split("\t")) == 2
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
 
 
 def test_a_reader_that_has_enough_ends_it_in_silence(labelled):
     command = f"yes The old clerk | {sys.executable} -m lmtool predict {labelled / 'linear'} | head -n 2"
 
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=300)
 
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == ""

@@ -111,13 +111,13 @@ def test_an_answer_comes_before_the_next_line_is_asked(tiny):
             process.stdin.write(line)
             assert process.stdout.readline().split("\t")[1] == str(len(line.split()) + 1)
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
 
 
 def test_a_reader_that_has_enough_ends_it_in_silence(tiny):
     command = f"yes The old clerk | {sys.executable} -m lmtool score {tiny / 'words'} | head -n 2"
 
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=300)
 
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 2
@@ -229,4 +229,4 @@ def test_a_line_that_is_kept_is_printed_before_the_next_is_asked(tiny):
             process.stdin.write(line)
             assert line == "clock\n" or process.stdout.readline() == line
         process.stdin.close()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0

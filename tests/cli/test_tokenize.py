@@ -205,7 +205,7 @@ def test_two_that_make_the_same_dataset_at_once_both_succeed(texts):
 
     racing = [subprocess.Popen(command, cwd=texts, stdout=subprocess.PIPE, text=True) for _ in range(3)]
 
-    assert {(process.communicate(timeout=60)[0], process.returncode) for process in racing} == {("d\n", 0)}
+    assert {(process.communicate(timeout=300)[0], process.returncode) for process in racing} == {("d\n", 0)}
     assert sorted(os.listdir(texts)) == ["d", "more.jsonl", "train.txt", "valid.txt.gz"]
 
 
@@ -362,14 +362,14 @@ def test_a_signal_leaves_nothing_behind(tmp_path, number, code):
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not any(tmp_path.glob(".out*/train-00000.npy")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
 
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
 
     assert process.returncode == code, err
     assert out == ""
@@ -394,7 +394,7 @@ def test_processes_that_encode_end_with_the_one_that_started_them(tmp_path):
         except OSError:
             return []
 
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (workers := children()):
         assert time.monotonic() < deadline
         if process.poll() is not None:

@@ -172,13 +172,13 @@ class Training:
 
     def finish(self) -> None:
         process = self.start()
-        assert process.wait(120) == 0, process.communicate()[1]
+        assert process.wait(300) == 0, process.communicate()[1]
         process.communicate()
 
 
 def wait_until(condition, process: subprocess.Popen) -> None:
     """Wait until a condition holds or the process has ended by itself."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition() and process.poll() is None:
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.002)
@@ -216,7 +216,7 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(tiny, tmp_path, und
     begun = (lambda: (training.run / ".lock").exists()) if moment == "compiling" else training.checkpoints
     wait_until(begun, process)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
 
     assert process.returncode == 75, stderr
     assert stdout == ""

@@ -132,7 +132,9 @@ def test_rewards_teach_two_devices_what_they_teach_one(devices, tmp_path):
     echo = dataset_of(tmp_path / "echo", {"train": rows, "valid": rows})
     few = ["training.max_steps=8", "training.eval_every=4", "training.micro_batches=2"]
     start = f'model.init_from="{devices.folder / "supervised"}"'
-    settings = ["task.name=reinforce", start, "task.reward=chrf", "task.kl=0.1", "task.mix=0.1", *few]
+    # The plain step: adaptive ones blow up what rounding leaves of a gradient near zero.
+    plain = ["optimizer.name=sgd", "optimizer.learning_rate=0.3"]
+    settings = ["task.name=reinforce", start, "task.reward=chrf", "task.kl=0.1", "task.mix=0.1", *few, *plain]
 
     found = devices(
         run("supervised", settings=["task.name=seq2seq", *few]),

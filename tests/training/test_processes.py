@@ -26,7 +26,7 @@ class Service:
 
     def blocking_key_value_get(self, key, milliseconds):
         with self.changed:
-            assert self.changed.wait_for(lambda: key in self.values, timeout=60)
+            assert self.changed.wait_for(lambda: key in self.values, timeout=300)
             return self.values[key]
 
 
