@@ -11,7 +11,7 @@ from lmtool.errors import ExitCode
 from lmtool.plugins.probe import HOOKS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUOTE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#|mailto:)([^)#]+)[^)]*\)")
 
@@ -128,3 +128,14 @@ def test_the_five_minutes_of_the_readme_work_as_they_stand(lmtool):
 
         assert done.returncode == 0, (command, done.stderr)
         assert done.stdout, command
+
+
+def test_the_commands_of_the_chinese_readme_are_those_of_the_english_one():
+    commands = [
+        {line for block in re.findall(r"^```bash\n(.*?)^```", (ROOT / name).read_text(), re.M | re.S)
+         for line in block.splitlines()}
+        for name in ("README.md", "README.zh-CN.md")
+    ]  # fmt: skip
+
+    assert commands[1] <= commands[0]
+    assert len(commands[1]) >= 8
