@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from judges import Judge, Memoryless
 from text_pairs import dataset_of
 
 from lmtool.api import Document
@@ -22,33 +22,6 @@ from lmtool.tasks.seq2seq.task import Seq2Seq
 from lmtool.training.state import optax_promotion
 
 KEY = jax.random.key(5)
-
-
-class Memoryless(nn.Module):
-    """The smallest backbone: each state depends on one token. It compiles fast."""
-
-    features: int = 8
-
-    def initial_carry(self, batch_size, input_size):
-        return ()
-
-    @nn.compact
-    def __call__(self, x, mask, carry, *, train):
-        return jnp.tanh(nn.Dense(self.features)(x)), carry
-
-
-class Judge:
-    """Judges by a function; keeps what it was asked."""
-
-    takes, names, signature = "texts", ("judged",), ""
-
-    def __init__(self, judge):
-        self._judge = judge
-        self.asked = []
-
-    def judge(self, hypothesis, references):
-        self.asked.append((hypothesis, references))
-        return self._judge(hypothesis, references)
 
 
 def is_no(hypothesis, references):
