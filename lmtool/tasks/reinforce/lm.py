@@ -146,7 +146,8 @@ class ReinforceLM(LanguageModelling):
             return texts.ids, texts.lengths
 
         def mean(params: Any) -> float:
-            return float(rewards(*map(np.asarray, draw(params, prompts, numbers)), numbers).mean(dtype=np.float64))
+            ids, lengths = draw(params, prompts, numbers)
+            return float(rewards(np.asarray(ids), np.asarray(lengths), numbers).mean(dtype=np.float64))
 
         return mean
 
