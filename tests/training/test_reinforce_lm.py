@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -144,6 +145,15 @@ def test_what_cannot_be_judged_or_gone_on_from_is_told(lines):
         make_task(lines, prompt_tokens=6)
     with pytest.raises(DataError, match="the valid split has no line of more than 4 tokens to go on from"):
         make_task(lines, prompt_tokens=4).reward_on(lines.split("valid"))
+
+
+def test_what_an_output_layer_learned_of_the_first_text_decides_what_is_drawn(lines):
+    task = make_task(lines, **ADAPTIVE)
+    of_first_text = replace(task.output, ranks=task.output.ranks[::-1].copy())
+
+    task.use_output(of_first_text)  # as training from `model.init_from` does
+
+    assert task.policy.decoder.network.output is of_first_text
 
 
 # The loss -------------------------------------------------------------------------------------------------------------
