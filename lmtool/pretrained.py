@@ -23,6 +23,10 @@ DESCRIPTION = "a run whose backbone and embedding training starts from; without 
 WEIGHTS = Path("model", "weights.safetensors")
 ANSWERS = "begin.kernel"
 """A weight that networks from text to text have, and no others."""
+KINDS = {"classes": "a classifier", "texts": "a model from text to text", "tokens": "a language model"}
+"""What the models of a task are, by its capabilities; of tokens where it says neither of the others."""
+STARTS = {"classes": "a run of classify", "texts": "a run of seq2seq", "tokens": "a run of lm"}
+"""What a task that goes on from a run can go on from, by what its models are."""
 
 
 def init_from(raw: Raw) -> str | None:
@@ -35,22 +39,28 @@ def init_from(raw: Raw) -> str | None:
 
 def with_source(raw: Raw, registry: Registry) -> Raw:
     """A config in which `model.init_from` leaves nothing open: the model is that of the run, unless one is named, and
-    so is the size of the embedding, unless it is given. Where both tasks answer texts with texts, all settings of the
-    task that are left out are those of the run, as far as both tasks have them.
+    so is the size of the embedding, unless it is given. Where both tasks answer texts with texts, or this one goes on
+    from the other with rewards, all settings of the task that are left out are those of the run, as far as both tasks
+    have them.
 
     Raises:
-        ConfigError: if the task needs such a run and there is none, the model is counted, its name or the tokenizer is
-            another than the run's, or the embedding is to begin as something else, too.
+        ConfigError: if the task needs such a run and there is none or one of another kind, the model is counted, its
+            name or the tokenizer is another than the run's, or the embedding is to begin as something else, too.
         DataError: if there is no such run, or it is damaged or has no weights yet.
     """
     path, task = init_from(raw), dict(raw.values.get("task", {}))
     name = task.get("name", "lm")
     found = registry.find("task", name) if isinstance(name, str) else None
+    capabilities = frozenset[str]() if found is None else found.component.capabilities
+    kind = _kind(capabilities)
     if path is None or found is None:
-        if found is not None and "reward" in found.component.capabilities:
+        if "reward" in capabilities:
             what = f"{raw.where('task')}task '{name}' goes on from a run, and model.{KEY} is missing"
-            raise ConfigError(what, hint=f"`--set model.{KEY}=RUN`, a run of seq2seq")
+            raise ConfigError(what, hint=f"`--set model.{KEY}=RUN`, {STARTS[kind]}")
         return raw
+    if "reward" in capabilities and (other := _kind_of(path, registry)) != kind:
+        what = f"{raw.where(f'model.{KEY}')}task '{name}' goes on from {KINDS[kind]}, and {path} is {KINDS[other]}"
+        raise ConfigError(what, hint=f"`--set model.{KEY}=RUN`, {STARTS[kind]}")
     values = dict(raw.values)
     if "name" not in values["model"]:
         values["model"] = {**_section(path, "model"), **values["model"]}
@@ -60,8 +70,8 @@ def with_source(raw: Raw, registry: Registry) -> Raw:
             f"{raw.where('model')}model '{model}' is counted: it has no weights to start from {path} with"
         )
     schema = found.config_class()
-    if "texts" in found.component.capabilities:
-        task = {**_settings(path, schema.model_fields, registry), **task}
+    if (kind == "texts" or "reward" in capabilities) and _kind_of(path, registry) == kind:
+        task = {**_settings(path, schema.model_fields), **task}
         values["task"] = task
     if "vectors" in schema.model_fields and task.get("vectors"):
         what = f"{raw.where('task.vectors')}task.vectors and model.{KEY} both say how the embedding begins"
@@ -71,12 +81,18 @@ def with_source(raw: Raw, registry: Registry) -> Raw:
     return replace(raw, values=values)
 
 
-def _settings(path: str, names: Collection[str], registry: Registry) -> dict[str, Any]:
-    """Settings with these names of a run's task, if that answers texts with texts, too; else none."""
-    settings = _section(path, "task")
-    if "texts" not in registry.find("task", str(settings["name"])).component.capabilities:
-        return {}
-    return {name: value for name, value in settings.items() if name in names}
+def _settings(path: str, names: Collection[str]) -> dict[str, Any]:
+    """Settings with these names of a run's task."""
+    return {name: value for name, value in _section(path, "task").items() if name in names}
+
+
+def _kind_of(path: str, registry: Registry) -> str:
+    """What a run's model is, one of `KINDS`."""
+    return _kind(registry.find("task", str(_section(path, "task")["name"])).component.capabilities)
+
+
+def _kind(capabilities: Collection[str]) -> str:
+    return next((kind for kind in KINDS if kind in capabilities), "tokens")
 
 
 def check_tokenizer(path: str, given: Choice, where: str) -> None:

@@ -125,6 +125,9 @@ class TextEvaluator(Protocol):
 
     Since they add up, a figure of a whole corpus that is no mean over texts, as BLEU is none, has a bootstrap interval,
     and two models a paired comparison, without another reading of the texts.
+
+    It may also have `judges_alone = True`: then references change nothing of what it says, and there need be none. Such
+    an evaluator can be the reward of texts that are written from nothing.
     """
 
     takes: Literal["texts"]

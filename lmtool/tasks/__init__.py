@@ -44,6 +44,13 @@ def lmtool_register_tasks() -> Iterable[Component]:
         capabilities=frozenset({"texts", "encoder", "reward"}),
     )
     yield Component(
+        name="reinforce-lm",
+        target="lmtool.tasks.reinforce.lm:ReinforceLM",
+        config="lmtool.tasks.reinforce.config:ReinforceLMConfig",
+        summary="to write texts that an evaluator judges to be good, from a language model",
+        capabilities=frozenset({"reward"}),
+    )
+    yield Component(
         name="span",
         target="lmtool.tasks.span.task:SpanAnswering",
         config="lmtool.tasks.span.config:SpanConfig",

@@ -57,6 +57,11 @@ def _worse(text: str, rng: np.random.Generator, share: float) -> str:
     return (" " if " " in text else "").join(part for part in parts if rng.random() >= share)
 
 
+def judges_alone(evaluator: TextEvaluator) -> bool:
+    """Whether it says of itself that references change nothing."""
+    return bool(getattr(evaluator, "judges_alone", False))
+
+
 def statistics(evaluator: TextEvaluator, pairs: Sequence[Pair]) -> np.ndarray:
     """Of each text, float64 [D, M]."""
     return np.stack([evaluator.statistics(hypothesis, references) for hypothesis, references in pairs])
@@ -130,9 +135,13 @@ def check_arguments_stay_as_they_are(subject: Subject) -> None:
 
 
 def check_nothing_is_better_than_perfect(subject: Subject) -> None:
-    """The first figure of answers that equal a reference is the highest there is; no figure is below zero."""
+    """The first figure of answers that equal a reference is the highest there is, unless references change nothing; no
+    figure is below zero."""
     evaluator = evaluator_of(subject)
     name = evaluator.names[0]
+    if judges_alone(evaluator):
+        _assert_not_below_zero(evaluator)
+        return
     best = evaluator.figures(statistics(evaluator, [(text, (text,)) for text in REFERENCES]).sum(axis=0))[name]
     for pairs in (samples(), *([pair] for pair in samples())):
         for key, value in evaluator.figures(statistics(evaluator, pairs).sum(axis=0)).items():
@@ -140,6 +149,12 @@ def check_nothing_is_better_than_perfect(subject: Subject) -> None:
             assert key != name or value <= best * (1 + RELATIVE_TOLERANCE), f"{name} is {value}, of perfect ones {best}"
     worst = evaluator.figures(statistics(evaluator, [("§ ¶", (text,)) for text in REFERENCES]).sum(axis=0))[name]
     assert worst < best, f"{name} is {worst} of answers that have nothing right, and {best} of perfect ones"
+
+
+def _assert_not_below_zero(evaluator: TextEvaluator) -> None:
+    for pair in samples():
+        for key, value in evaluator.figures(statistics(evaluator, [pair])[0]).items():
+            assert value >= 0, f"{key} is {value}, below zero"
 
 
 def check_the_best_reference_counts(subject: Subject) -> None:
@@ -154,16 +169,36 @@ def check_the_best_reference_counts(subject: Subject) -> None:
 
 
 def check_judges_from_zero_to_one(subject: Subject) -> None:
-    """`judge` gives a float from 0 to 1: 1 for a text that equals its reference, less for one with nothing right."""
+    """`judge` gives a float from 0 to 1: 1 for a text that equals its reference and less for one with nothing right,
+    unless references change nothing."""
     evaluator = evaluator_of(subject)
     for hypothesis, references in samples():
         found: Any = evaluator.judge(hypothesis, references)
         assert isinstance(found, float), f"`judge` must give a float, got {found!r}"
         assert 0 <= found <= 1, f"{hypothesis!r:.60} is judged {found}"
+    if judges_alone(evaluator):
+        return
     for text in REFERENCES:
         perfect = evaluator.judge(text, [text])
         assert math.isclose(perfect, 1.0, rel_tol=RELATIVE_TOLERANCE), f"{text!r} beside itself is judged {perfect}"
         assert evaluator.judge("§ ¶", [text]) < 0.5, f"'§ ¶' beside {text!r} is judged no worse than half right"
+
+
+def check_without_references_says_the_same_if_it_judges_alone(subject: Subject) -> None:
+    """With `judges_alone`, a bool, texts are judged from 0 to 1 without any reference; references change nothing."""
+    evaluator = evaluator_of(subject)
+    alone: Any = getattr(evaluator, "judges_alone", False)
+    assert isinstance(alone, bool), f"`judges_alone` must be True or False, got {alone!r}"
+    if not alone:
+        return
+    for hypothesis, references in samples():
+        found: Any = evaluator.judge(hypothesis, ())
+        assert isinstance(found, float), f"`judge` must give a float, got {found!r}"
+        assert 0 <= found <= 1, f"{hypothesis!r:.60} is judged {found} without references"
+        beside = evaluator.judge(hypothesis, references)
+        assert beside == found, f"{hypothesis!r:.60} is judged {found} alone, {beside} beside {references!r:.60}"
+        same = np.array_equal(evaluator.statistics(hypothesis, ()), evaluator.statistics(hypothesis, references))
+        assert same, f"statistics of {hypothesis!r:.60} are others without references"
 
 
 def _assert_same(
@@ -183,4 +218,5 @@ CHECKS = (
     check_nothing_is_better_than_perfect,
     check_the_best_reference_counts,
     check_judges_from_zero_to_one,
+    check_without_references_says_the_same_if_it_judges_alone,
 )

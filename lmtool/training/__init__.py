@@ -164,7 +164,8 @@ def _take_steps(
     from lmtool.training.parts import Parts
 
     training, placement = config.training, learner.placement
-    validate = make_validation(dataset, training, predicts=predicted_by(config.task), reward=learner.reward)
+    predicts = predicted_by(config.task)
+    validate = make_validation(dataset, training, predicts=predicts, reward=learner.reward, task=learner.task)
     if validate is None and processes.is_first and (waiting := _waiting(config)):
         what = f"{' and '.join(waiting)} will change nothing: there is no validation text"
         warn(f"{what}; `--set data.valid_fraction=0.1` holds some out")

@@ -49,7 +49,8 @@ def dispatches(start: int, end: int, *, most: int, stops: Sequence[int]) -> Iter
 
 
 def several_steps(step: Callable[[Any, Any], tuple[Any, Any]], most: int) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """`(state, (batches, count)) -> (state, metrics)`: the first `count` of `most` stacked batches in one dispatch.
+    """`(state, (batches, count, fixed)) -> (state, metrics)`: the first `count` of `most` stacked batches in one
+    dispatch, each with `fixed`, which is what all batches hold besides.
 
     How steps are parted into dispatches changes no bit of the result: it is one compiled body whose number of turns is
     an argument. So a run that was stopped anywhere goes on as it would have.
@@ -59,13 +60,13 @@ def several_steps(step: Callable[[Any, Any], tuple[Any, Any]], most: int) -> Cal
         most: Length of the first axis of `batches` and of each of the metrics; entries after `count` mean nothing.
     """
 
-    def steps(state: Any, work: tuple[Any, jax.Array]) -> tuple[Any, Any]:
-        batches, count = work
-        form = jax.eval_shape(step, state, _entry(batches, 0))[1]
+    def steps(state: Any, work: tuple[Any, jax.Array, Any]) -> tuple[Any, Any]:
+        batches, count, fixed = work
+        form = jax.eval_shape(step, state, {**_entry(batches, 0), **fixed})[1]
         empty = jax.tree.map(lambda one: jnp.zeros((most, *one.shape), one.dtype), form)
 
         def turn(number: jax.Array, before: tuple[Any, Any]) -> tuple[Any, Any]:
-            state, found = step(before[0], _entry(batches, number))
+            state, found = step(before[0], {**_entry(batches, number), **fixed})
             return state, jax.tree.map(lambda all_, one: all_.at[number].set(one), before[1], found)
 
         result: tuple[Any, Any] = jax.lax.fori_loop(0, count, turn, (state, empty))

@@ -98,6 +98,7 @@ class TrainingLoop:
         return dispatch, (
             self.parts.placement.place_batch(stacked(batches, most), stacked=True),
             np.int32(dispatch.num_steps),
+            self._fixed,
         )
 
     def _dispatch(self, dispatch: Dispatch, batch: Any) -> None:

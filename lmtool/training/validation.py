@@ -56,6 +56,21 @@ class TokenValidation:
         return _of_tokens(total / self.split.num_tokens)
 
 
+class TokenRewardValidation(TokenValidation):
+    """As `TokenValidation`, and how good texts are that the model writes: the mean judgement of them."""
+
+    names = (*TokenValidation.names, "reward")
+
+    def __init__(self, dataset: Dataset, batch_size: int, reward_of: Callable[[Any], float]) -> None:
+        super().__init__(dataset, batch_size)
+        self.reward_of = reward_of
+        """From parameters."""
+
+    def __call__(self, model: Any, report: Callable[[float], None]) -> dict[str, float]:
+        figures = super().__call__(model, lambda fraction: report(fraction / 2))
+        return {**figures, "reward": self.reward_of(model.params)}
+
+
 class ClassValidation:
     """Of a classifier: nats per document, and the share of documents whose class it gets right."""
 
@@ -135,7 +150,12 @@ KINDS: dict[str, type[TokenValidation] | type[ClassValidation] | type[TextValida
 
 
 def make_validation(
-    dataset: Dataset, training: TrainingConfig, *, predicts: Predicts, reward: TextEvaluator | None = None
+    dataset: Dataset,
+    training: TrainingConfig,
+    *,
+    predicts: Predicts,
+    reward: TextEvaluator | None = None,
+    task: Any = None,
 ) -> Validation | None:
     """None if there is nothing to validate on.
 
@@ -143,19 +163,22 @@ def make_validation(
         dataset: Whose `valid` split is used.
         training: Names the figure that picks the best model.
         predicts: What the model gives.
-        reward: What a task of texts learns by, if it learns from rewards.
+        reward: What a task learns by, if it learns from rewards.
+        task: A language model's that learns from rewards: its `reward_on(split)` gives what judges its parameters.
 
     Raises:
         ConfigError: if `training.monitor` names a figure that there is not.
     """
-    names = RewardValidation.names if reward is not None else KINDS[predicts].names
+    names = (*KINDS[predicts].names, "reward") if reward is not None else KINDS[predicts].names
     if training.monitor not in names:
         raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{training.monitor}'")
     if "valid" not in dataset.split_names or not dataset.split("valid").num_tokens:
         return None
-    if predicts == "tokens":
-        return TokenValidation(dataset, training.batch_size)
     split = dataset.split("valid")
+    if predicts == "tokens":
+        if reward is not None:
+            return TokenRewardValidation(dataset, training.batch_size, task.reward_on(split))
+        return TokenValidation(dataset, training.batch_size)
     if reward is not None:
         return RewardValidation(split, reward, AnswerText(dataset.tokenizer, dataset.target_tokenizer))
     return ClassValidation(split) if predicts == "classes" else TextValidation(split)
@@ -170,6 +193,7 @@ __all__ = [
     "ClassValidation",
     "RewardValidation",
     "TextValidation",
+    "TokenRewardValidation",
     "TokenValidation",
     "Validation",
     "make_validation",

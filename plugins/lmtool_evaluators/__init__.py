@@ -82,3 +82,9 @@ def lmtool_register_evaluators() -> Iterable[Component]:
         config="lmtool_evaluators.config:AnswersConfig",
         summary="exact match and F1 of short answers, as the scripts of SQuAD v1.1 and CMRC 2018 have them",
     )
+    yield Component(
+        name="distinct",
+        target="lmtool_evaluators.distinct:Distinct",
+        config="lmtool_evaluators.config:DistinctConfig",
+        summary="distinct-n, how little texts repeat themselves: the share of their n-grams that are distinct",
+    )

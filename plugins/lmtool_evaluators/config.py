@@ -172,6 +172,18 @@ class AnswersConfig(Config):
     normalize: Literal["squad", "cmrc"] = Field("squad", description="what is compared")
 
 
+class DistinctConfig(Config):
+    """`distinct_2`, `distinct_1`, 0 to 100: distinct n-grams of a text over all of its n-grams, mean over texts.
+
+    It needs no references. A text without any n-gram has 0.
+    """
+
+    order: int = Field(2, ge=1, le=10, description="n of the longest n-grams, by which a single text is judged")
+    tokenize: Literal["words", "chars"] = Field(
+        "words", description="what n-grams are made of: words between white space, or characters other than white space"
+    )
+
+
 __all__ = [
     "AnswersConfig",
     "AreaUnderCurveConfig",
@@ -180,6 +192,7 @@ __all__ = [
     "ChrfConfig",
     "ClassificationConfig",
     "ConfusionConfig",
+    "DistinctConfig",
     "LogLossConfig",
     "PerplexityConfig",
     "RougeConfig",

@@ -21,6 +21,11 @@ TRIALS = {
         "learning_rate: number > 0, default 0.002",
     ),
     "lmtool-mingru": (["--model", "mingru"], "mingru", "hidden_size: whole number ≥ 1, default 256"),
+    "lmtool-short-sentence": (
+        ["--task", "reinforce-lm", "--set", "model.init_from=start", "--set", "task.reward=short-sentence"],
+        "short-sentence",
+        "the share of texts that are short sentences",
+    ),
 }
 """Folder to the options that use the plugin, its component, and a line of that component's documentation."""
 
@@ -51,11 +56,11 @@ def test_the_example_is_documented_and_trains(installed, example, tmp_path):
     options, component, line = TRIALS[example.name]
     (tmp_path / "train.txt").write_text(TINY_TEXT)
 
+    small = ("--data", "train.txt", "--set", "model.hidden_size=8", "--set", "training.max_steps=2")
     shown = installed("plugins", "show", component)
-    trained = installed(
-        *("train", *options, "--data", "train.txt", "-o", "run"),
-        *("--set", "model.hidden_size=8", "--set", "training.max_steps=2"),
-    )
+    if "model.init_from=start" in options:
+        assert installed("train", "--model", "lstm", *small, "-o", "start").code == 0
+    trained = installed("train", *options, *small, "-o", "run")
 
     assert line in shown.stdout
     assert trained.code == 0, trained.stderr

@@ -14,7 +14,8 @@ from lmtool.testing import conformance
 from lmtool_evaluators.answers import Answers, cmrc, squad
 from lmtool_evaluators.bleu import Bleu
 from lmtool_evaluators.chrf import Chrf
-from lmtool_evaluators.config import AnswersConfig, BleuConfig, ChrfConfig, RougeConfig
+from lmtool_evaluators.config import AnswersConfig, BleuConfig, ChrfConfig, DistinctConfig, RougeConfig
+from lmtool_evaluators.distinct import Distinct
 from lmtool_evaluators.rouge import Rouge
 
 FEW = settings(max_examples=60, deadline=None)
@@ -95,6 +96,16 @@ def test_answers_have_every_property_of_an_evaluator_of_texts(check):
 
 @conformance("evaluator", "answers", config={"normalize": "cmrc"})
 def test_chinese_answers_have_every_property_of_an_evaluator_of_texts(check):
+    check()
+
+
+@conformance("evaluator", "distinct")
+def test_distinct_has_every_property_of_an_evaluator_of_texts_that_judges_alone(check):
+    check()
+
+
+@conformance("evaluator", "distinct", config={"order": 3, "tokenize": "chars"})
+def test_distinct_of_characters_has_every_property_of_an_evaluator_of_texts_that_judges_alone(check):
     check()
 
 
@@ -262,3 +273,15 @@ def test_the_best_reference_counts_for_each_figure_of_answers():
 
     assert found == {"f1": pytest.approx(100 * (2 / 3 + 1) / 2), "exact_match": 50}
     assert evaluator.judge("Broncos", ["Carolina", "Denver Broncos"]) == pytest.approx(2 / 3)
+
+
+def test_distinct_counts_each_n_gram_once():
+    evaluator = Distinct(DistinctConfig())
+    # "go on and go on": words go on and, 3 of 5; pairs "go on", "on and", "and go", 3 of 4
+    assert evaluator.judge("go on and go on", ()) == 3 / 4
+    # "yes": one word of one, no pair; a text without a pair has none that is distinct
+    found = figures(evaluator, [("go on and go on", ()), ("yes", ())])
+
+    assert found == {"distinct_2": 100 * (3 / 4 + 0) / 2, "distinct_1": 100 * (3 / 5 + 1) / 2}
+    # characters 女 人 女 人: pairs 女人, 人女, 女人
+    assert Distinct(DistinctConfig(tokenize="chars")).judge("女人 女人", ()) == 2 / 3

@@ -26,9 +26,12 @@ def test_dispatches_take_every_step_once_and_go_past_no_stop(start):
         assert not any(step % 6 == 0 or step % 10 == 0 for step in range(first + 1, first + count))
 
 
+FIXED = {"fixed": np.float32(0.9)}
+
+
 def step(state, batch):
     """A recurrence that rounds: the order and number of turns can be told from its bits."""
-    state = jnp.sin(state * 1.7) + batch["x"].sum()
+    state = jnp.sin(state * 1.7) + batch["x"].sum() * batch["fixed"]
     return state, {"loss": state * 2, "number": batch["x"].shape[0] + jnp.zeros((), jnp.int32)}
 
 
@@ -43,14 +46,14 @@ def test_several_steps_are_the_steps_one_after_another_however_they_are_parted()
         state, first, found = jnp.ones(()), 0, []
         for count in parts:
             work = stacked([batch(first + number) for number in range(count)], 4)
-            state, metrics = steps(state, (work, np.int32(count)))
+            state, metrics = steps(state, (work, np.int32(count), FIXED))
             found += np.asarray(metrics["loss"])[:count].tolist()
             first += count
         ends.append(np.asarray(state).tobytes())
         losses.append(found)
     state, single = jnp.ones(()), []
     for number in range(7):
-        state, metrics = jax.jit(step)(state, batch(number))
+        state, metrics = jax.jit(step)(state, {**batch(number), **FIXED})
         single.append(float(metrics["loss"]))
 
     assert len(set(ends)) == 1

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from judges import Judge, Memoryless
 from text_pairs import dataset_of
 
 from lmtool.api import Document
 from lmtool.config import TrainingConfig
-from lmtool.tasks.reinforce import policy
-from lmtool.tasks.reinforce import task as reinforce_task
+from lmtool.tasks.reinforce import exploring, policy
 from lmtool.tasks.reinforce.config import ReinforceConfig
 from lmtool.tasks.reinforce.task import Reinforce
 from lmtool.tasks.seq2seq.config import Seq2SeqConfig
@@ -23,33 +22,6 @@ from lmtool.tasks.seq2seq.task import Seq2Seq
 from lmtool.training.state import optax_promotion
 
 KEY = jax.random.key(5)
-
-
-class Memoryless(nn.Module):
-    """The smallest backbone: each state depends on one token. It compiles fast."""
-
-    features: int = 8
-
-    def initial_carry(self, batch_size, input_size):
-        return ()
-
-    @nn.compact
-    def __call__(self, x, mask, carry, *, train):
-        return jnp.tanh(nn.Dense(self.features)(x)), carry
-
-
-class Judge:
-    """Judges by a function; keeps what it was asked."""
-
-    takes, names, signature = "texts", ("judged",), ""
-
-    def __init__(self, judge):
-        self._judge = judge
-        self.asked = []
-
-    def judge(self, hypothesis, references):
-        self.asked.append((hypothesis, references))
-        return self._judge(hypothesis, references)
 
 
 def is_no(hypothesis, references):
@@ -98,16 +70,16 @@ def of_supervised(dataset, **settings):
 @pytest.mark.parametrize("settings", [{}, {"pointer": True, "temperature": 1.0}])
 def test_samples_have_the_log_probabilities_that_decoding_reports(numbered, settings, monkeypatch):
     task = make_task(numbered, samples=3, **settings)
-    params, batch = task.init(KEY), task.batch(1)
+    of_task, params, batch = task.exploration.policy, task.init(KEY), task.batch(1)
     # one answer in each piece: 3 tokens times the vocabulary
     monkeypatch.setattr(policy, "LOGITS_AT_ONCE", 3 * task.network.target_vocab_size)
 
     @jax.jit
     def both(params, batch):
-        memory = task.policy.encode(params, batch["source"], batch["source_mask"])
-        drawn = task.policy.sample(params, memory, 3, numbers=batch["numbers"], key=KEY)
+        memory = task.decoder.encode(params, batch["source"], batch["source_mask"])
+        drawn = of_task.sample(params, memory, 3, numbers=batch["numbers"], key=KEY)
         samples = task.explore(params, memory, batch, KEY)
-        tokens = task.policy.tokens(task.policy.read(params, memory, samples.ids), None, batch["source"], samples.ids)
+        tokens = of_task.tokens(task.decoder.read(params, memory, samples.ids), None, batch["source"], samples.ids)
         return drawn, samples, jnp.sum(jnp.where(samples.mask, tokens.log_probs, 0.0), axis=2)
 
     drawn, samples, log_probs = both(params, batch)
@@ -120,13 +92,13 @@ def test_samples_have_the_log_probabilities_that_decoding_reports(numbered, sett
 @pytest.mark.parametrize("baseline", ["leave-one-out", "self-critical"])
 def test_each_document_s_samples_are_judged_by_its_own_references(numbered, baseline, monkeypatch):
     if baseline == "self-critical":
-        monkeypatch.setattr(reinforce_task, "MOST_BYTES", 1)  # sample by sample
+        monkeypatch.setattr(exploring, "MOST_BYTES", 1)  # sample by sample
     task = make_task(numbered, lambda hypothesis, references: int(references[1]) / 64, baseline=baseline)
     params = task.init(KEY)
 
     @jax.jit
     def explore(params, batch):
-        memory = task.policy.encode(params, batch["source"], batch["source_mask"])
+        memory = task.decoder.encode(params, batch["source"], batch["source_mask"])
         return task.explore(params, memory, batch, KEY)
 
     seen = []
@@ -148,11 +120,12 @@ def test_each_document_s_samples_are_judged_by_its_own_references(numbered, base
 
 def test_a_sample_that_was_judged_is_not_judged_again(numbered):
     task = make_task(numbered)
-    judge = task._rewards._evaluator
+    judged = task.exploration.rewards
+    judge = judged._evaluator
     ids = np.array([[[4, 5], [4, 6]]], np.int32)  # the second ids are beyond the samples' lengths
 
     for _ in range(2):
-        rewards = task._rewards(ids, np.array([[1, 1]]), np.array([3]))
+        rewards = judged(ids, np.array([[1, 1]]), np.array([3]))
 
     assert rewards.tolist() == [[0.5, 0.5]]
     assert judge.asked == [(numbered.target_tokenizer.decode([4]), numbered.split("train").references(3))]

@@ -1,6 +1,8 @@
-"""Reinforcement learning of texts: answers are drawn from the model, judged, and made more or less likely.
+"""Reinforcement learning of texts: they are drawn from the model, judged, and made more or less likely.
 
-config      settings                        objective   judged samples to a loss
-advantages  rewards to advantages           rewards     ids to rewards, on the host
-penalties   entropy and KL of tokens        task        draw, judge, learn
+config      settings                        rewards    ids to rewards, on the host
+advantages  rewards to advantages           policy     networks that draw, and say what of
+penalties   entropy and KL of tokens        exploring  draw, judge, learn
+objective   judged samples to a loss        task, lm   from text to text, and language models
+prompts     lines that are gone on from
 """

@@ -22,7 +22,7 @@ def advantages(
     Args:
         rewards: float32 [B, K], of K independent samples of each document.
         real: bool [B], False for rows without a document, whose rewards count for nobody.
-        baseline: See `ReinforceConfig`.
+        baseline: See `RewardConfig`.
         greedy: float32 [B], rewards of the likeliest answers, for "self-critical".
 
     Returns:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from lmtool.tasks.reinforce.advantages import advantages
 
 if TYPE_CHECKING:
-    from lmtool.tasks.reinforce.config import ReinforceConfig
+    from lmtool.tasks.reinforce.config import RewardConfig
     from lmtool.tasks.reinforce.penalties import Tokens
 
 
@@ -29,7 +29,7 @@ def surrogate(
     mask: jax.Array,
     rewards: jax.Array,
     real: jax.Array,
-    config: ReinforceConfig,
+    config: RewardConfig,
     *,
     greedy: jax.Array | None = None,
     ids: jax.Array | None = None,
@@ -62,7 +62,7 @@ def surrogate(
     return jnp.sum(per_document) / jnp.maximum(count, 1).astype(jnp.float32)
 
 
-def _penalty(tokens: Tokens, mask: jax.Array, config: ReinforceConfig) -> jax.Array:
+def _penalty(tokens: Tokens, mask: jax.Array, config: RewardConfig) -> jax.Array:
     """kl Σ KL_t - entropy Σ H_t of each sample, float32 [B, K]."""
     penalty = jnp.zeros(mask.shape[:2])
     for weight, values in ((config.kl, tokens.divergence), (-config.entropy, tokens.entropy)):

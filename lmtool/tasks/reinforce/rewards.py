@@ -23,15 +23,16 @@ class Rewards:
 
     Args:
         evaluator: Whose `judge` is the reward.
-        tokenizer: Of targets.
-        references: Of the document with a number.
+        tokenizer: Of what is written.
+        references: Of the document with a number; None where there are none, and the number does not matter.
     """
 
     def __init__(
-        self, evaluator: TextEvaluator, tokenizer: Tokenizer, references: Callable[[int], Sequence[str]]
+        self, evaluator: TextEvaluator, tokenizer: Tokenizer, references: Callable[[int], Sequence[str]] | None
     ) -> None:
         self._evaluator, self._tokenizer = evaluator, tokenizer
-        self._references = lru_cache(REMEMBERED)(references)
+        self._alone = references is None
+        self._references = lru_cache(REMEMBERED)(references or (lambda number: ()))
         self._judged = lru_cache(REMEMBERED)(self._judge)
 
     def __call__(self, ids: np.ndarray, lengths: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -46,8 +47,9 @@ class Rewards:
         rewards = np.zeros(lengths.shape, np.float32)
         for row, number in enumerate(np.asarray(numbers).tolist()):
             if number >= 0:
+                of = 0 if self._alone else number
                 rewards[row] = [
-                    self._judged(number, tuple(sample[:length].tolist()))
+                    self._judged(of, tuple(sample[:length].tolist()))
                     for sample, length in zip(ids[row], lengths[row], strict=True)
                 ]
         return rewards
