@@ -24,6 +24,9 @@ class Task(Protocol):
     And it may have `fixed(params)`, made from the parameters that training starts from: a pytree of arrays that never
     change, which `loss` finds in `batch["fixed"]`, whole also where a batch is shared or parted. A resumed run makes it
     anew. It is no part of the compiled step, of checkpoints, or of what the optimizer sees.
+
+    A language modelling task with the capability `reward` has `reward_on(split)`: from parameters to the mean
+    judgement of what the model writes, by which a validation picks the best.
     """
 
     num_data: int

@@ -68,7 +68,9 @@ class TokenRewardValidation(TokenValidation):
 
     def __call__(self, model: Any, report: Callable[[float], None]) -> dict[str, float]:
         figures = super().__call__(model, lambda fraction: report(fraction / 2))
-        return {**figures, "reward": self.reward_of(model.params)}
+        reward = self.reward_of(model.params)
+        report(1.0)
+        return {**figures, "reward": reward}
 
 
 class ClassValidation:

@@ -16,7 +16,7 @@ from lmtool.config import TrainingConfig
 from lmtool.errors import ConfigError, DataError
 from lmtool.tasks.config import LMConfig
 from lmtool.tasks.lm import LanguageModelling
-from lmtool.tasks.reinforce import policy, prompts
+from lmtool.tasks.reinforce import lm, policy, prompts
 from lmtool.tasks.reinforce.config import ReinforceLMConfig
 from lmtool.tasks.reinforce.lm import ReinforceLM, given
 from lmtool.training.state import optax_promotion
@@ -66,7 +66,7 @@ def test_samples_have_the_log_probabilities_that_decoding_and_scoring_report(lin
     @jax.jit
     def both(params, batch):
         context = given(batch["prompts"])
-        drawn = task.policy.sample(params, context, 6, numbers=batch["numbers"], key=KEY)
+        drawn = task.policy.sample(params, context, 6, numbers=batch["places"], key=KEY)
         samples = task.explore(params, batch, KEY)
         tokens = task.policy.tokens(task.policy.decoder.read(params, context, samples.ids), None, (), samples.ids)
         return drawn, samples, tokens.log_probs
@@ -123,6 +123,39 @@ def test_texts_from_nothing_are_numbered_on_and_on(lines):
 
     assert batch["numbers"].tolist() == [12, 13, 14, 15]
     assert batch["prompts"].shape == (4, 0)
+    assert "inputs" not in batch  # without `mix` there is nothing of `lm` to read
+
+
+def test_a_line_that_comes_twice_in_a_batch_is_gone_on_from_in_other_ways(lines):
+    assert len(LONG) == 4
+    task = make_task(lines, prompt_tokens=2, samples=3, training={"batch_size": 8})
+    params, batch = task.init(KEY), task.batch(0)
+
+    ids = np.asarray(jax.jit(lambda params, batch: task.explore(params, batch, KEY).ids)(params, batch))
+
+    numbers = batch["numbers"].tolist()
+    for number in range(4):
+        first, second = (row for row, other in enumerate(numbers) if other == number)
+        assert (ids[first] != ids[second]).any()
+
+
+def test_an_evaluator_that_judges_alone_is_given_no_references(lines):
+    task = make_task(lines, prompt_tokens=2)
+
+    jax.block_until_ready(jax.jit(lambda params, batch: task.explore(params, batch, KEY).rewards)(
+        task.init(KEY), task.batch(0)
+    ))  # fmt: skip
+
+    assert {references for _, references in task.exploration.rewards._evaluator.asked} == {()}
+
+
+def test_the_lines_that_a_validation_goes_on_from_do_not_depend_on_the_seed_of_training(lines, monkeypatch):
+    monkeypatch.setattr(lm, "VALIDATION_SAMPLES", 1)  # of two lines that are long enough
+    tasks = [make_task(lines, lambda text, _: text.startswith("a"), prompt_tokens=2, training={"seed": seed})
+             for seed in range(6)]  # fmt: skip
+    params = tasks[0].init(KEY)
+
+    assert len({task.reward_on(lines.split("valid"))(params) for task in tasks}) == 1
 
 
 def test_a_text_without_references_is_judged_once_whatever_its_number(lines):
@@ -189,7 +222,8 @@ def test_its_value_is_minus_the_mean_reward_and_parts_are_weighted_as_they_shoul
     # Both samples of a prompt are worth what its line says, so that advantages are zero.
     judge = lambda hypothesis, references: len(references[0]) / 64  # noqa: E731
     task, without = (
-        make_task(lines, judge, mix=mix, prompt_tokens=1, training={"carried": True}) for mix in (0.25, 0.0)
+        make_task(lines, judge, mix=mix, prompt_tokens=1, alone=False, training={"carried": True})
+        for mix in (0.25, 0.0)
     )
     params, _, moved, grads_of_lm, _ = of_lm
     batch = batch_of(task, params)

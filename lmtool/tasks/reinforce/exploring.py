@@ -55,6 +55,7 @@ class Exploration:
         *,
         numbers: jax.Array,
         key: Key,
+        draws: jax.Array | None = None,
         given: jax.Array | None = None,
     ) -> Samples:
         """Draw texts and have them judged. Each device does both for its own contexts.
@@ -65,13 +66,15 @@ class Exploration:
             length: Tokens after which a text is cut off.
             numbers: int32 [B], what a context is judged as, below 0 for rows without one.
             key: Of the step.
+            draws: int32 [B], by which texts to the same context are drawn apart; `numbers` if left out, where no
+                context comes twice.
             given: int32 [B]: tokens at the start of each text that were not drawn; none if left out.
         """
         config = self.policy.config
         constants = jax.lax.stop_gradient((params, context))
 
-        def judged(params: Any, context: Any, numbers: jax.Array, key: Key) -> tuple[jax.Array, ...]:
-            found = self.policy.sample(params, context, length, numbers=numbers, key=key)
+        def judged(params: Any, context: Any, numbers: jax.Array, draws: jax.Array, key: Key) -> tuple[jax.Array, ...]:
+            found = self.policy.sample(params, context, length, numbers=draws, key=key)
             ids, lengths = found.ids, found.lengths
             if config.baseline == "self-critical":
                 likeliest = self.policy.greedy(params, context, length, numbers=numbers)
@@ -81,7 +84,9 @@ class Exploration:
             rewards = jax.pure_callback(self._judge, form, _in_pieces(ids, lengths, numbers))
             return found.ids, found.lengths, rewards.reshape(lengths.shape)
 
-        ids, lengths, rewards = by_batch(judged, axes=(None, 0, 0, None), out_axes=(0, 0, 0))(*constants, numbers, key)
+        ids, lengths, rewards = by_batch(judged, axes=(None, 0, 0, 0, None), out_axes=(0, 0, 0))(
+            *constants, numbers, numbers if draws is None else draws, key
+        )
         places, ends = jnp.arange(length)[None, None], lengths[:, :, None]
         mask = places <= ends
         if given is not None:

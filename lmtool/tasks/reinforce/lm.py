@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 VALIDATION_SAMPLES = 256
 """Texts whose mean judgement is the `reward` of a validation, at most."""
 VALIDATION_SEED = 0
-"""Of what they are drawn with: the same at each validation, so that they differ by the model alone."""
+"""Of the lines that they go on from, and of what they are drawn with: the same in all runs, so that figures differ by
+the model alone."""
 MOST_NUMBERS = 2**31
-"""Texts that are written from nothing are numbered in int32."""
+"""Texts are numbered in int32."""
 
 
 class ReinforceLM(LanguageModelling):
@@ -67,7 +68,7 @@ class ReinforceLM(LanguageModelling):
             )
         self.config, self._reward, self._tokenizer, self._seed = config, reward, dataset.tokenizer, training.seed
         split = dataset.split("train")
-        self._prompts = self._prompts_of(split)
+        self._prompts = self._prompts_of(split, self._seed)
         texts = split.num_lines if self._prompts is None else self._prompts.count
         # The carry of `lm` goes on from window to window, and an epoch is what it goes through.
         self._steps = self.windows.steps_per_epoch if config.mix else -(-texts // self.batch_size)
@@ -91,16 +92,17 @@ class ReinforceLM(LanguageModelling):
         return params if self.config.kl and self.config.mix < 1 else ()
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        """That of `lm`; `prompts`, int32 [B, P], and `numbers`, int32 [B], of the lines that they begin, or of texts
-        that are written from nothing."""
+        """That of `lm`, where it has a part in the loss; `prompts`, int32 [B, P]; `numbers`, int32 [B], of the lines
+        that they begin; `places`, int32 [B], among all texts that training asks for, which are also the numbers of
+        those that are written from nothing."""
         first = step * self.batch_size
-        if self._prompts is None:
-            numbers = (np.arange(first, first + self.batch_size) % MOST_NUMBERS).astype(np.int32)
-            prompts = np.zeros((self.batch_size, 0), np.int32)
-        else:
+        places = (np.arange(first, first + self.batch_size) % MOST_NUMBERS).astype(np.int32)
+        numbers, prompts = places, np.zeros((self.batch_size, 0), np.int32)
+        if self._prompts is not None:
             numbers = self._prompts.numbers(first, self.batch_size)
             prompts = self._prompts.ids(numbers)
-        return {**super().batch(step), "prompts": prompts, "numbers": numbers}
+        windows = super().batch(step) if self.config.mix else {}
+        return {**windows, "prompts": prompts, "numbers": numbers, "places": places}
 
     def loss(self, params: Any, carry: Any, batch: Mapping[str, Any], key: Key) -> tuple[Any, tuple[Any, Any]]:
         """See `lmtool.api.Task`. Without a part of `lm` in the loss, the carry stays as it is."""
@@ -121,7 +123,13 @@ class ReinforceLM(LanguageModelling):
         """Judged texts that go on from the prompts of a batch."""
         context = given(batch["prompts"])
         return self.exploration.explore(
-            params, context, self.config.max_length, numbers=batch["numbers"], key=key, given=context.lengths
+            params,
+            context,
+            self.config.max_length,
+            numbers=batch["numbers"],
+            draws=batch["places"],
+            key=key,
+            given=context.lengths,
         )
 
     def reward_on(self, split: Split) -> Callable[[Any], float]:
@@ -131,7 +139,7 @@ class ReinforceLM(LanguageModelling):
         Raises:
             DataError: if there are to be prompts, and no line is long enough.
         """
-        found = self._prompts_of(split)
+        found = self._prompts_of(split, VALIDATION_SEED)
         count = VALIDATION_SAMPLES if found is None else min(VALIDATION_SAMPLES, found.count)
         numbers = np.arange(count, dtype=np.int32) if found is None else found.numbers(0, count)
         prompts = np.zeros((count, 0), np.int32) if found is None else found.ids(numbers)
@@ -151,12 +159,13 @@ class ReinforceLM(LanguageModelling):
 
         return mean
 
-    def _prompts_of(self, split: Split) -> Prompts | None:
+    def _prompts_of(self, split: Split, seed: int) -> Prompts | None:
         size = self.config.prompt_tokens
-        return Prompts(split, self._tokenizer, size, self._seed) if size else None
+        return Prompts(split, self._tokenizer, size, seed) if size else None
 
     def _rewards_of(self, prompts: Prompts | None) -> Rewards:
-        return Rewards(self._reward, self._tokenizer, None if prompts is None else prompts.references)
+        references = None if prompts is None or getattr(self._reward, "judges_alone", False) else prompts.references
+        return Rewards(self._reward, self._tokenizer, references)
 
 
 def given(prompts: jax.Array) -> Prefixes:

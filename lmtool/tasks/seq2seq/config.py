@@ -95,7 +95,8 @@ class Seq2SeqConfig(Config):
     @model_validator(mode="after")
     def _check_source(self) -> Seq2SeqConfig:
         for name in ("source_embedding_size", "source_embedding_init"):
-            if self.shared_embedding and getattr(self, name) != type(self).model_fields[name].default:
+            marks = self.question and name == "source_embedding_init"
+            if self.shared_embedding and not marks and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no use with shared_embedding = true")
         if self.question and not self.line_ends:
             raise ValueError("question = true needs line_ends = true: a question is the first line")
