@@ -95,6 +95,7 @@ def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: R
     if not is_imported(config):
         dataset.split("train")
     _check_fields(config.task, dataset)
+    _reward(config.task, registry)
     if not force and (path / RECORD).is_file():
         return _open(config, dataset, path, registry)
     return Run.create(path, config, dataset, registry, force=force)
@@ -266,12 +267,15 @@ def _cpu_devices(config: RunConfig, processes: Processes) -> int:
 
 
 def _reward(task: Choice, registry: Registry) -> TextEvaluator | None:
-    """What judges texts, where a task learns from that. Raises ConfigError if it judges something else."""
+    """What judges texts, where a task learns from that. Raises ConfigError if it judges something else, or cannot judge
+    what the task writes."""
     if (reward := reward_of(task, registry)) is None:
         return None
     evaluator: TextEvaluator = reward.load()(reward.config)
     if evaluator.takes != "texts":
         raise ConfigError(f"task.reward must be an evaluator of texts, and '{reward.name}' takes {evaluator.takes}")
+    if (check := getattr(task.config, "check_reward", None)) is not None:
+        check(evaluator)
     return evaluator
 
 

@@ -174,7 +174,7 @@ def test_what_cannot_be_judged_or_gone_on_from_is_told(lines):
         make_task(lines, alone=False)
     with pytest.raises(DataError, match="the train split has no line of more than 5 tokens to go on from"):
         make_task(lines, prompt_tokens=5)
-    with pytest.raises(ValueError, match=r"max_length \(=6\) must be more than prompt_tokens \(=6\)"):
+    with pytest.raises(ValueError, match=r"max_length \(=6\) must be above prompt_tokens \(=6\)"):
         make_task(lines, prompt_tokens=6)
     with pytest.raises(DataError, match="the valid split has no line of more than 4 tokens to go on from"):
         make_task(lines, prompt_tokens=4).reward_on(lines.split("valid"))

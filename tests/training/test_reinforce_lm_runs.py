@@ -144,3 +144,4 @@ def test_what_cannot_be_is_told(source, lines, registry, trained, tmp_path):
         trained("beside", *reinforced(source.path, "task.reward=chrf"))
     with pytest.raises(ConfigError, match=r"task\.reward must be an evaluator of texts, and 'perplexity' takes"):
         trained("wrong", *reinforced(source.path, "task.reward=perplexity"))
+    assert not any((source.path.parent / name).exists() for name in ("beside", "wrong"))  # no run to go on with

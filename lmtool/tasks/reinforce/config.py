@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lmtool.config import Config
+from lmtool.errors import ConfigError
 from lmtool.tasks.config import LMConfig
 from lmtool.tasks.seq2seq.config import Seq2SeqConfig
+
+if TYPE_CHECKING:
+    from lmtool.api import TextEvaluator
 
 Baseline = Literal["self-critical", "leave-one-out", "mean", "none"]
 REWARD = "an evaluator of texts, by name or as a table with settings; what it judges a text to be"
@@ -95,9 +99,20 @@ class ReinforceLMConfig(RewardConfig, LMConfig):
     def _check_prompts(self) -> ReinforceLMConfig:
         if self.prompt_tokens >= self.max_length:
             raise ValueError(
-                f"max_length (={self.max_length}) must be more than prompt_tokens (={self.prompt_tokens}), which count"
+                f"max_length (={self.max_length}) must be above prompt_tokens (={self.prompt_tokens}), a part of it"
             )
         return self
+
+    def check_reward(self, evaluator: TextEvaluator) -> None:
+        """Raise ConfigError if texts are written from nothing, and this judges none without references."""
+        if self.prompt_tokens or getattr(evaluator, "judges_alone", False):
+            return
+        name = self.reward if isinstance(self.reward, str) else self.reward.get("name")
+        raise ConfigError(
+            f"task.reward '{name}' judges a text beside references, and one that is written from nothing has none",
+            hint="set task.prompt_tokens: references are then the lines that texts go on from; or name an evaluator "
+            "that judges a text alone",
+        )
 
 
 __all__ = ["Baseline", "ReinforceConfig", "ReinforceLMConfig", "RewardConfig"]

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from lmtool.decoding import Prefixes
-from lmtool.errors import ConfigError
 from lmtool.tasks.lm import LanguageModelling
 from lmtool.tasks.reinforce.exploring import Exploration
 from lmtool.tasks.reinforce.policy import LanguageModelDecoder, Policy
@@ -59,13 +58,7 @@ class ReinforceLM(LanguageModelling):
         reward: TextEvaluator,
     ) -> None:
         super().__init__(config, dataset=dataset, backbone=backbone, training=training)
-        if not config.prompt_tokens and not getattr(reward, "judges_alone", False):
-            name = config.reward if isinstance(config.reward, str) else config.reward.get("name")
-            raise ConfigError(
-                f"task.reward '{name}' judges a text beside references, and one that is written from nothing has none",
-                hint="set task.prompt_tokens: references are then the lines that texts go on from; or name an "
-                "evaluator that judges a text alone",
-            )
+        config.check_reward(reward)
         self.config, self._reward, self._tokenizer, self._seed = config, reward, dataset.tokenizer, training.seed
         split = dataset.split("train")
         self._prompts = self._prompts_of(split, self._seed)
