@@ -125,9 +125,12 @@ def _merged(own: Flat, wanted: Flat, here: Flat, name: str) -> Any:
         shapes = [tuple(side[path].shape) if path in side else None for side in (wanted, here)]
         if shapes[0] != shapes[1]:
             there, at_home = (str(list(shape)) if shape is not None else "missing" for shape in shapes)
+            of_model = path.startswith(("backbone.", "encoder."))
             raise ConfigError(
                 f"model.init_from: weight {path} is {there} in {name}, {at_home} here",
-                hint=f"leave model.name and its settings out: they are then those of {name}",
+                hint=f"leave model.name and its settings out: they are then those of {name}"
+                if of_model
+                else f"[model] and [task] need the settings of {name}",
             )
     return {"params": unflatten_dict({**own, **{path: jnp.asarray(wanted[path]) for path in here}}, sep=".")}
 

@@ -117,8 +117,9 @@ def test_what_cannot_be_is_told(source, echo, registry, trained, tmp_path):
         config_of(echo, registry, "task.name=reinforce", "model.name=cnn")
     with pytest.raises(ConfigError, match=r"task\.reward must be an evaluator of texts, and 'perplexity' takes"):
         trained("wrong", *reinforced(source, "task.reward=perplexity"))
-    with pytest.raises(ConfigError, match=r"weight .* is .* in .*supervised, .* here"):
+    with pytest.raises(ConfigError, match=r"weight .* is .* in .*supervised, .* here") as caught:
         trained("other", *reinforced(source, "task.hops=1"))
+    assert caught.value.hint.startswith("[model] and [task] need the settings of ")
     rows = [{"text": word, "target": word} for word in WORDS]
     own = dataset_of(tmp_path, {"train": rows}, target_tokenizer={"name": "char"})
     with pytest.raises(DataError, match=r"targets in .* were written with another tokenizer than those that"):
