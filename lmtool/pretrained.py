@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import ConfigError, DataError
+from lmtool.predicts import Predicts, predicted_with
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,9 +25,9 @@ WEIGHTS = Path("model", "weights.safetensors")
 ANSWERS = "begin.kernel"
 """A weight that networks from text to text have, and no others."""
 KINDS = {"classes": "a classifier", "texts": "a model from text to text", "tokens": "a language model"}
-"""What the models of a task are, by its capabilities; of tokens where it says neither of the others."""
+"""What the models of a task are, by what they predict."""
 STARTS = {"classes": "a run of classify", "texts": "a run of seq2seq", "tokens": "a run of lm"}
-"""What a task that goes on from a run can go on from, by what its models are."""
+"""What a task that goes on from a run can go on from, by what its models predict."""
 
 
 def init_from(raw: Raw) -> str | None:
@@ -52,7 +53,7 @@ def with_source(raw: Raw, registry: Registry) -> Raw:
     name = task.get("name", "lm")
     found = registry.find("task", name) if isinstance(name, str) else None
     capabilities = frozenset[str]() if found is None else found.component.capabilities
-    kind = _kind(capabilities)
+    kind = predicted_with(capabilities)
     if path is None or found is None:
         if "reward" in capabilities:
             what = f"{raw.where('task')}task '{name}' goes on from a run, and model.{KEY} is missing"
@@ -86,13 +87,9 @@ def _settings(path: str, names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in _section(path, "task").items() if name in names}
 
 
-def _kind_of(path: str, registry: Registry) -> str:
+def _kind_of(path: str, registry: Registry) -> Predicts:
     """What a run's model is, one of `KINDS`."""
-    return _kind(registry.find("task", str(_section(path, "task")["name"])).component.capabilities)
-
-
-def _kind(capabilities: Collection[str]) -> str:
-    return next((kind for kind in KINDS if kind in capabilities), "tokens")
+    return predicted_with(registry.find("task", str(_section(path, "task")["name"])).component.capabilities)
 
 
 def check_tokenizer(path: str, given: Choice, where: str) -> None:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from lmtool.api import Answerer, Classifier, LanguageModel, Tokenizer
     from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
+    from lmtool.predicts import Predicts
     from lmtool.registry import Registry
-    from lmtool.tasks.fitted import Predicts
 
 FORMAT = "lmtool-run"
 FORMAT_VERSION = 1

@@ -13,8 +13,8 @@ from lmtool.cli.models import PosteriorOption, PosteriorSeedOption
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lmtool.predicts import Predicts
     from lmtool.run import Run
-    from lmtool.tasks.fitted import Predicts
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from lmtool.errors import ConfigError
+from lmtool.predicts import Predicts, predicted_with
 
 if TYPE_CHECKING:
     from lmtool.api import FittedClassifier, FittedModel, FittedTextModel
     from lmtool.config import Choice
 
 
-Predicts = Literal["tokens", "classes", "texts"]
-
-
 def predicted_by(task: Choice) -> Predicts:
     """What the models of a task give: probabilities of tokens, those of classes, or texts."""
-    capabilities = task.found.component.capabilities
-    return "classes" if "classes" in capabilities else "texts" if "texts" in capabilities else "tokens"
+    return predicted_with(task.found.component.capabilities)
 
 
 def gives_classes(task: Choice) -> bool:

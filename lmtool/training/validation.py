@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lmtool.api import Classifier, LanguageModel, TextEvaluator, TextModel
     from lmtool.config import TrainingConfig
     from lmtool.data.dataset import Dataset, Split
-    from lmtool.tasks.fitted import Predicts
+    from lmtool.predicts import Predicts
 
 WINDOW = 128
 """Time steps of a text that are read at once."""

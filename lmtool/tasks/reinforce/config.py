@@ -47,6 +47,11 @@ class RewardConfig(Config):
     entropy: float = Field(0.0, ge=0, description="weight of the entropy, in nats, of each token: a bonus")
     temperature: float = Field(1.0, gt=0, description="logits are divided by it in all that is said here of the model")
 
+    @property
+    def needs_start(self) -> bool:
+        """Whether the divergence from the starting model counts."""
+        return self.kl > 0 and self.mix < 1
+
     @model_validator(mode="after")
     def _check_objective(self) -> Self:
         if self.samples == 1 and self.objective == "minimum-risk":

@@ -82,7 +82,7 @@ class ReinforceLM(LanguageModelling):
 
     def fixed(self, params: Any) -> Any:
         """The starting model, where the divergence from it counts."""
-        return params if self.config.kl and self.config.mix < 1 else ()
+        return params if self.config.needs_start else ()
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """That of `lm`, where it has a part in the loss; `prompts`, int32 [B, P]; `numbers`, int32 [B], of the lines

@@ -55,7 +55,7 @@ class Reinforce(Seq2Seq):
 
     def fixed(self, params: Any) -> Any:
         """The starting model, where the divergence from it counts."""
-        return params if self.config.kl and self.config.mix < 1 else ()
+        return params if self.config.needs_start else ()
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """That of `seq2seq`, and `numbers` of documents, int32 [B], -1 in rows without one."""
