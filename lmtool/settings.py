@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-HIGHER_IS_BETTER = frozenset({"accuracy", "reward"})
-"""Figures of validation that `training.monitor` may name; of the others the lowest is best."""
+LOWER_IS_BETTER = frozenset({"loss", "token_perplexity"})
+"""Figures of validation that `training.monitor` may name; of the others the highest is best."""
 
 
 class Config(BaseModel):
@@ -115,8 +115,8 @@ class TrainingConfig(Config):
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
     monitor: str = Field(
         "loss",
-        description="validation figure that picks the best model: loss; accuracy, of classes; reward, of what learns "
-        "from rewards, and then the default",
+        description="validation figure that picks the best model: loss; accuracy, of classes; of texts also a figure "
+        "of evaluation.evaluators; reward, of what learns from rewards, and then the default",
     )
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     steps_per_dispatch: int = Field(1, ge=1, description="steps handed to the device at once; a GPU's small models")
@@ -187,7 +187,7 @@ class EvaluationConfig(Config):
 
 
 __all__ = [
-    "HIGHER_IS_BETTER",
+    "LOWER_IS_BETTER",
     "Config",
     "DataConfig",
     "DecodingConfig",

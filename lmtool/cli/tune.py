@@ -153,11 +153,12 @@ def _hint(key: str, value: Any, config_of: Callable[[dict[str, Any]], RunConfig]
 def _record(folder: Path, base: RunConfig, dataset: Dataset, space: Space) -> Record:
     from lmtool.errors import DataError
     from lmtool.run import COMPARED, flat
-    from lmtool.tasks.fitted import predicted_by
-    from lmtool.training.validation import make_validation
+    from lmtool.training import check_monitor
+    from lmtool.training.validation import has_text
     from lmtool.tuning.record import Record
 
-    if make_validation(dataset, base.training, predicts=predicted_by(base.task)) is None:
+    check_monitor(base, terminal.registry())
+    if not has_text(dataset):
         raise DataError(
             "there is no validation text, by which trials could be compared",
             hint="`data.valid` names some; `--set data.valid_fraction=0.1` holds out a part of the training documents",

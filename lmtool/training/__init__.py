@@ -10,12 +10,14 @@ from lmtool.contents import is_imported
 from lmtool.data.encoding import available_cores
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
+from lmtool.evaluation import make_evaluators
 from lmtool.jax_setup import make_cpu_devices, prepare_jax
 from lmtool.run import RECORD, Run
+from lmtool.settings import EvaluationConfig
 from lmtool.tasks.fitted import fitted_model, predicted_by
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 from lmtool.training.processes import Processes
-from lmtool.training.validation import make_validation
+from lmtool.training.validation import make_validation, monitored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,7 +86,7 @@ def train(
         if processes.is_first and run.config.get("evaluation") != config.to_dict()["evaluation"]:
             warn(f"[evaluation] of {run.path} stays as it was; `lmtool eval --set evaluation.KEY=VALUE` changes it")
         if config.optimizer is None:
-            _fit(config, dataset, run, report)
+            _fit(config, dataset, run, registry, report)
         else:
             with stop.deferred():  # a library that catches every exception at import would swallow the signal
                 _take_steps(config, dataset, run, registry, processes, devices or DeviceOptions(), stop, report, warn)
@@ -98,6 +100,7 @@ def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: R
     _reward(config.task, registry)
     if not force and (path / RECORD).is_file():
         return _open(config, dataset, path, registry)
+    check_monitor(config, registry)
     return Run.create(path, config, dataset, registry, force=force)
 
 
@@ -116,16 +119,38 @@ def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -
     return run
 
 
-def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
+def check_monitor(config: RunConfig, registry: Registry) -> None:
+    """Raise ConfigError if `training.monitor` names a figure that validation does not have."""
+    rewarded = reward_of(config.task, registry) is not None
+    evaluators = _evaluators(config.evaluation, registry)
+    monitored(config.training.monitor, predicted_by(config.task), evaluators, rewarded=rewarded)
+
+
+def _evaluators(evaluation: EvaluationConfig, registry: Registry) -> Callable[[], list[TextEvaluator]]:
+    """Makes those whose figures may be monitored."""
+    return lambda: make_evaluators(evaluation, registry, takes="texts")
+
+
+def _evaluators_of(run: Run, registry: Registry) -> Callable[[], list[TextEvaluator]]:
+    """As `_evaluators`; a run that goes on keeps those that it began with."""
+    return _evaluators(EvaluationConfig.model_validate(run.config["evaluation"]), registry)
+
+
+def _fit(config: RunConfig, dataset: Dataset, run: Run, registry: Registry, report: Report) -> None:
     """A model that is estimated at once."""
     with run.scratch() as scratch:
         model = fitted_model(config.model, config.task).fit(dataset, progress=report, scratch=scratch)
         run.write_model(model)
-        _finish_fitted(config, dataset, run, model, report)
+        _finish_fitted(config, dataset, run, model, registry, report)
 
 
 def _finish_fitted(
-    config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel | Classifier | Answerer, report: Report
+    config: RunConfig,
+    dataset: Dataset,
+    run: Run,
+    model: LanguageModel | Classifier | Answerer,
+    registry: Registry,
+    report: Report,
 ) -> None:
     """Note how good a fitted model is."""
     log = MetricsLog(run.path / "metrics.jsonl")
@@ -133,7 +158,8 @@ def _finish_fitted(
     result: dict[str, Any] = {"step": 0, **getattr(model, "facts", {})}
     predicts = predicted_by(config.task)
     has_loss = predicts != "texts" or hasattr(model, "target_log_probs")  # not every answerer gives probabilities
-    if has_loss and (validate := make_validation(dataset, config.training, predicts=predicts)):
+    evaluators = _evaluators_of(run, registry)
+    if has_loss and (validate := make_validation(dataset, config.training, predicts=predicts, evaluators=evaluators)):
         figures = validate(model, lambda fraction: report("validating", fraction))
         if not figures["loss"] < MAX_LOSS:
             raise DataError(f"the validation text has a loss of {figures['loss']:g} nats under this model")
@@ -166,7 +192,14 @@ def _take_steps(
 
     training, placement = config.training, learner.placement
     predicts = predicted_by(config.task)
-    validate = make_validation(dataset, training, predicts=predicts, reward=learner.reward, task=learner.task)
+    validate = make_validation(
+        dataset,
+        training,
+        predicts=predicts,
+        evaluators=_evaluators_of(run, registry),
+        reward=learner.reward,
+        task=learner.task,
+    )
     if validate is None and processes.is_first and (waiting := _waiting(config)):
         what = f"{' and '.join(waiting)} will change nothing: there is no validation text"
         warn(f"{what}; `--set data.valid_fraction=0.1` holds some out")
@@ -337,4 +370,4 @@ def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:
     return made
 
 
-__all__ = ["make_learner", "train"]
+__all__ = ["check_monitor", "make_learner", "train"]

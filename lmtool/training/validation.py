@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from lmtool.errors import ConfigError
 from lmtool.evaluation import cut, predictions
 from lmtool.evaluation.answers import AnswerText
 from lmtool.evaluation.classes import class_predictions, is_right, nats
-from lmtool.evaluation.texts import checked_answers
-from lmtool.settings import HIGHER_IS_BETTER, DecodingConfig
+from lmtool.evaluation.texts import answer_figures
+from lmtool.settings import LOWER_IS_BETTER, DecodingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lmtool.api import Classifier, LanguageModel, TextEvaluator, TextModel
     from lmtool.config import TrainingConfig
@@ -117,27 +117,50 @@ class TextValidation:
         return _of_tokens(total / self.num_tokens)
 
 
-class RewardValidation(TextValidation):
-    """As `TextValidation`, and how good the likeliest answers are, by greedy search: the mean judgement of them."""
+class AnswerValidation(TextValidation):
+    """As `TextValidation`, and how good the likeliest answers are, by greedy search.
 
-    names = (*TextValidation.names, "reward")
+    Args:
+        split: Of documents with targets.
+        evaluators: Whose figures are wanted; all are best where they are highest.
+        spelled: Answers to text.
+    """
 
-    def __init__(self, split: Split, evaluator: TextEvaluator, spelled: AnswerText) -> None:
+    def __init__(self, split: Split, evaluators: Sequence[TextEvaluator], spelled: AnswerText) -> None:
         super().__init__(split)
-        self.evaluator, self.spelled = evaluator, spelled
+        self.evaluators, self.spelled = evaluators, spelled
+        self.names = (*TextValidation.names, *(name for one in evaluators for name in one.names))
         self.decoding = DecodingConfig.model_validate({"beam": 1})
 
     def __call__(self, model: TextModel, report: Callable[[float], None]) -> dict[str, float]:
         figures = super().__call__(model, lambda fraction: report(fraction / 2))
-        total, count = 0.0, self.split.num_documents
-        for start in range(0, count, AT_ONCE):
-            numbers = range(start, min(start + AT_ONCE, count))
-            documents = [self.split.document(number) for number in numbers]
-            answers = checked_answers(model.generate(documents, self.decoding, first=start))
-            for number, document, answer in zip(numbers, documents, answers, strict=True):
-                total += self.evaluator.judge(self.spelled(answer[0], document), self.split.references(number))
-            report(0.5 + numbers.stop / count / 2)
-        return {**figures, "reward": total / count}
+        of_answers = answer_figures(
+            model,
+            self.split,
+            self.evaluators,
+            self.spelled,
+            self.decoding,
+            progress=lambda fraction: report(0.5 + fraction / 2),
+        )
+        return {**figures, **of_answers}
+
+
+class MeanJudgement:
+    """An evaluator of texts whose one figure, `reward`, is the mean of what another one judges of each."""
+
+    takes: Literal["texts"] = "texts"
+    names: tuple[str, ...] = ("reward",)
+    signature = ""
+
+    def __init__(self, evaluator: TextEvaluator) -> None:
+        self.judge = evaluator.judge
+
+    def statistics(self, hypothesis: str, references: Sequence[str]) -> np.ndarray:
+        """float64 [2]: the judgement, and one for the text."""
+        return np.array([self.judge(hypothesis, references), 1.0], np.float64)
+
+    def figures(self, totals: np.ndarray) -> dict[str, float]:
+        return {"reward": float(totals[0] / totals[1])}
 
 
 def _of_tokens(loss: float) -> dict[str, float]:
@@ -156,6 +179,7 @@ def make_validation(
     training: TrainingConfig,
     *,
     predicts: Predicts,
+    evaluators: Callable[[], Sequence[TextEvaluator]] = tuple,
     reward: TextEvaluator | None = None,
     task: Any = None,
 ) -> Validation | None:
@@ -165,39 +189,67 @@ def make_validation(
         dataset: Whose `valid` split is used.
         training: Names the figure that picks the best model.
         predicts: What the model gives.
+        evaluators: Makes those whose figures may be monitored, of texts.
         reward: What a task learns by, if it learns from rewards.
         task: A language model's that learns from rewards: its `reward_on(split)` gives what judges its parameters.
 
     Raises:
         ConfigError: if `training.monitor` names a figure that there is not.
     """
-    names = (*KINDS[predicts].names, "reward") if reward is not None else KINDS[predicts].names
-    if training.monitor not in names:
-        raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{training.monitor}'")
-    if "valid" not in dataset.split_names or not dataset.split("valid").num_tokens:
+    wanted = monitored(training.monitor, predicts, evaluators, rewarded=reward is not None)
+    if not has_text(dataset):
         return None
     split = dataset.split("valid")
     if predicts == "tokens":
         if reward is not None:
             return TokenRewardValidation(dataset, training.batch_size, task.reward_on(split))
         return TokenValidation(dataset, training.batch_size)
-    if reward is not None:
-        return RewardValidation(split, reward, AnswerText(dataset.tokenizer, dataset.target_tokenizer))
-    return ClassValidation(split) if predicts == "classes" else TextValidation(split)
+    if predicts == "classes":
+        return ClassValidation(split)
+    judges = [*wanted, *([MeanJudgement(reward)] if reward is not None else [])]
+    spelled = AnswerText(dataset.tokenizer, dataset.target_tokenizer)
+    return AnswerValidation(split, judges, spelled) if judges else TextValidation(split)
+
+
+def has_text(dataset: Dataset) -> bool:
+    """Whether there is something to validate on."""
+    return "valid" in dataset.split_names and bool(dataset.split("valid").num_tokens)
+
+
+def monitored(
+    monitor: str, predicts: Predicts, evaluators: Callable[[], Sequence[TextEvaluator]], *, rewarded: bool
+) -> list[TextEvaluator]:
+    """The evaluators that `training.monitor` needs: none where it is one of the figures that validation always has.
+
+    Raises:
+        ConfigError: if there is no such figure.
+    """
+    names = (*KINDS[predicts].names, *(("reward",) if rewarded else ()))
+    if monitor in names:
+        return []
+    made = evaluators() if predicts == "texts" else ()
+    if wanted := [one for one in made if monitor in one.names]:
+        return wanted[:1]
+    names = (*names, *(name for one in made for name in one.names))
+    hint = "figures of texts are those of evaluation.evaluators" if predicts == "texts" else None
+    raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{monitor}'", hint)
 
 
 def objective(figures: Mapping[str, float], monitor: str) -> float:
     """What is best where it is lowest."""
-    return -figures[monitor] if monitor in HIGHER_IS_BETTER else figures[monitor]
+    return figures[monitor] if monitor in LOWER_IS_BETTER else -figures[monitor]
 
 
 __all__ = [
+    "AnswerValidation",
     "ClassValidation",
-    "RewardValidation",
+    "MeanJudgement",
     "TextValidation",
     "TokenRewardValidation",
     "TokenValidation",
     "Validation",
+    "has_text",
     "make_validation",
+    "monitored",
     "objective",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lmtool.settings import HIGHER_IS_BETTER
+from lmtool.settings import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def figure(value: float, monitor: str) -> float:
     """A trial's value as the figure that it stands for: an accuracy is negated, so that the lowest is best."""
-    return -value if monitor in HIGHER_IS_BETTER else value
+    return value if monitor in LOWER_IS_BETTER else -value
 
 
 def to_json(record: Record, monitor: str) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def draw(path: Path, record: Record, space: Space, monitor: str) -> None:
             for key, name in short_names(list(space)).items()
         ],
         name=f"validation {monitor}",
-        sign=-1 if monitor in HIGHER_IS_BETTER else 1,
+        sign=1 if monitor in LOWER_IS_BETTER else -1,
     )
 
 

@@ -33,7 +33,7 @@ from lmtool.tasks.seq2seq.pairs import Pairs
 from lmtool.tasks.seq2seq.predictor import evenly, rows_of, slots_of, width_of
 from lmtool.tasks.seq2seq.task import Seq2Seq
 from lmtool.training.transfer import transferred
-from lmtool.training.validation import RewardValidation
+from lmtool.training.validation import AnswerValidation
 from lmtool_evaluators.answers import Answers
 from lmtool_evaluators.config import AnswersConfig
 from lmtool_lstm.backbone import LSTM
@@ -418,7 +418,7 @@ def test_a_model_whose_weights_are_no_numbers_is_said_to_be_damaged(pairs):
     task = make_task(pairs)
     model = task.predictor(jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), jax.jit(task.init)(KEY)))
     spelled = AnswerText(pairs.tokenizer, pairs.target_tokenizer)
-    validate = RewardValidation(pairs.split("valid"), Answers(AnswersConfig()), spelled)
+    validate = AnswerValidation(pairs.split("valid"), [Answers(AnswersConfig())], spelled)
 
     for decoding in (GREEDY, DecodingConfig(beam=2)):
         with pytest.raises(DataError, match="its parameters are damaged"):

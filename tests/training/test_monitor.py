@@ -1,0 +1,104 @@
+"""`training.monitor` of models of texts: any figure of the evaluators picks the best model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from text_pairs import dataset_of, reversed_words
+
+from lmtool.config import load_config
+from lmtool.errors import ConfigError, Interrupted
+from lmtool.evaluation import make_evaluators
+from lmtool.evaluation.answers import AnswerText
+from lmtool.evaluation.texts import evaluate_texts
+from lmtool.settings import DecodingConfig, EvaluationConfig
+from lmtool.signals import StopRequest
+from lmtool.training import check_monitor, train
+
+SETTINGS = ("task.name=seq2seq", "model.name=cnn", "model.channels=8", "model.kernel_size=2", "model.num_layers=1",
+            "task.embedding_size=8", "task.max_padding=0.9", "training.batch_size=4", "training.max_steps=4",
+            "training.eval_every=1", "training.checkpoint_every=1", "optimizer.learning_rate=0.1",
+            'evaluation.evaluators=["answers"]', "training.monitor=f1")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    records = {"train": reversed_words(20), "valid": reversed_words(7, seed=1)}
+    return dataset_of(tmp_path_factory.mktemp("pairs"), records)
+
+
+@pytest.fixture
+def config_of(pairs, registry):
+    def load(*settings):
+        return load_config(None, registry, overrides=[f'data.path="{pairs.path}"', *SETTINGS, *settings])
+
+    return load
+
+
+@pytest.fixture
+def trained(tmp_path, pairs, registry, config_of):
+    """Train a run; another call with its name goes on with it. `stop_at` is the number of a validation."""
+
+    def start(name, *settings, stop_at=0):
+        stop, seen = StopRequest(), []
+
+        def report(phase, fraction, **fields):
+            seen.append(phase)
+            if stop_at and phase == "validating" and seen.count(phase) == stop_at:
+                stop.signal_name = "SIGTERM"
+
+        return train(config_of(*settings), pairs, tmp_path / name, registry, stop=stop, report=report)
+
+    return start
+
+
+def validations(run):
+    lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    return [{key: one[key] for key in one if key != "timing"} for one in lines if one["kind"] == "valid"]
+
+
+def test_the_best_model_is_the_one_with_the_highest_figure_of_its_greedy_answers(trained, pairs, registry):
+    run = trained("run")
+    found = validations(run)
+    best = max(found, key=lambda one: one["f1"])  # the first of equals
+
+    assert len(found) == 4
+    assert all({"loss", "token_perplexity", "f1", "exact_match"} <= one.keys() for one in found)
+    assert (run.result["step"], run.result["valid_f1"]) == (best["step"], best["f1"])
+    evaluators = make_evaluators(EvaluationConfig(evaluators=["answers"]), registry, takes="texts")
+    spelled = AnswerText(pairs.tokenizer, pairs.target_tokenizer)
+    valid, greedy = pairs.split("valid"), DecodingConfig(beam=1)
+    metrics = evaluate_texts(run.text_model(), valid, evaluators, spelled, greedy).metrics
+    assert metrics["f1"].value == best["f1"]
+    assert metrics["nats_per_token"].value == pytest.approx(best["loss"], rel=1e-6)
+
+
+def test_a_run_that_goes_on_keeps_the_evaluators_that_it_began_with(trained):
+    whole = trained("whole")
+    with pytest.raises(Interrupted):
+        trained("stopped", stop_at=2)
+    again = trained("stopped", 'evaluation.evaluators=["chrf"]')
+
+    assert validations(again) == validations(whole)
+
+
+def test_a_figure_that_nothing_gives_is_refused_before_there_is_a_run(trained, tmp_path):
+    what = r"training\.monitor must be one of loss, token_perplexity, f1, exact_match, got 'bleu'"
+    with pytest.raises(ConfigError, match=what) as caught:
+        trained("run", "training.monitor=bleu")
+
+    assert caught.value.hint == "figures of texts are those of evaluation.evaluators"
+    assert not (tmp_path / "run").exists()
+
+
+def test_rewards_and_figures_of_evaluators_may_both_be_monitored(trained, config_of, registry):
+    start = f'model.init_from="{trained("start").path}"'
+    rewards = ("task.name=reinforce", start, "task.reward=chrf", "task.max_length=3", "training.max_steps=1")
+    names = {"kind", "step", "epoch", "loss", "token_perplexity", "reward"}
+
+    assert validations(trained("both", *rewards))[0].keys() == {*names, "f1", "exact_match"}
+    assert validations(trained("alone", *rewards, "training.monitor=reward"))[0].keys() == names
+    check_monitor(config_of(*rewards, "training.monitor=reward"), registry)
+    with pytest.raises(ConfigError, match="must be one of loss, token_perplexity, f1, exact_match, got 'reward'"):
+        check_monitor(config_of("training.monitor=reward"), registry)
