@@ -127,7 +127,7 @@ def test_weights_are_sampled_alike_on_any_number_of_devices(on_devices, name):
     assert_same_curve(on_devices[name]["losses"], on_devices["vadg-1"]["losses"])
 
 
-def test_rewards_teach_two_devices_what_they_teach_one(devices, tmp_path):
+def test_samples_teach_two_devices_what_they_teach_one(devices, tmp_path):
     rows = [{"text": word, "target": word} for word in WORDS]
     echo = dataset_of(tmp_path / "echo", {"train": rows, "valid": rows})
     few = ["training.max_steps=8", "training.eval_every=4", "training.micro_batches=2"]
@@ -136,18 +136,21 @@ def test_rewards_teach_two_devices_what_they_teach_one(devices, tmp_path):
     plain = ["optimizer.name=sgd", "optimizer.learning_rate=0.3"]
     settings = ["task.name=reinforce", start, "task.reward=chrf", "task.kl=0.1", "task.mix=0.1", *few, *plain]
 
+    said = ["task.name=seq2seq", "task.scheduled_sampling=0.5", *few, *plain]
     found = devices(
         run("supervised", settings=["task.name=seq2seq", *few]),
         *(run(f"rewards-{number}", devices=number, settings=settings) for number in (1, 2)),
+        *(run(f"said-{number}", devices=number, settings=said) for number in (1, 2)),
         dataset=str(echo.path),
         cpu_devices=2,
     )
 
-    losses, expected = (found[f"rewards-{number}"]["losses"] for number in (2, 1))
-    assert len(expected) == 8 + 2
-    assert len({loss for _, _, loss in expected}) > 5  # not the same reward each time
-    assert [line[:2] for line in losses] == [line[:2] for line in expected]
-    assert [line[2] for line in losses] == pytest.approx([line[2] for line in expected], rel=1e-5)
+    for what in ("rewards", "said"):
+        losses, expected = (found[f"{what}-{number}"]["losses"] for number in (2, 1))
+        assert len(expected) == 8 + 2
+        assert len({loss for _, _, loss in expected}) > 5  # not the same reward each time
+        assert [line[:2] for line in losses] == [line[:2] for line in expected]
+        assert [line[2] for line in losses] == pytest.approx([line[2] for line in expected], rel=1e-5)
 
 
 @pytest.mark.parametrize("model", ["lstm", "cnn"])

@@ -61,6 +61,16 @@ class Seq2SeqConfig(Config):
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="rate at which tokens are read as zeros in a batch")
     locked_dropout: bool = Field(True, description="one dropout mask for all time steps of a text (variational)")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of a target that all tokens divide evenly")
+    scheduled_sampling: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of a target's tokens in whose place the decoder reads, in training, what it would have said "
+        "(Bengio 2015); slower: each batch is read twice",
+    )
+    scheduled_sampling_steps: int = Field(
+        0, ge=0, description="steps over which the share of scheduled_sampling rises from zero"
+    )
     max_source_length: int = Field(400, ge=1, description="tokens that are read of a document")
     keep: Literal["head", "tail", "both"] = Field("head", description="what is read of a longer one; both: half each")
     line_ends: bool = Field(True, description="read the ends of a document's lines as tokens")
@@ -90,6 +100,12 @@ class Seq2SeqConfig(Config):
             raise ValueError("coverage_weight has no use with coverage = false")
         if self.label_smoothing and self.pointer:
             raise ValueError("label_smoothing has no use with pointer = true: copies have no logits to smooth")
+        return self
+
+    @model_validator(mode="after")
+    def _check_sampling(self) -> Seq2SeqConfig:
+        if self.scheduled_sampling_steps and not self.scheduled_sampling:
+            raise ValueError("scheduled_sampling_steps has no use with scheduled_sampling = 0")
         return self
 
     @model_validator(mode="after")

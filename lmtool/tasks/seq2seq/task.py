@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lmtool.errors import ConfigError
 from lmtool.sharding import sum_over_rows
@@ -17,13 +18,12 @@ from lmtool.tasks.seq2seq.copying import mass_of, mixed
 from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
 from lmtool.tasks.seq2seq.pairs import Pairs, cutter_of
 from lmtool.tasks.seq2seq.predictor import Facts, Functions, NeuralTextModel, load_text_model
+from lmtool.tasks.seq2seq.scheduled import RATE, partly_said, rate_at
 from lmtool.tasks.softmax import row_log_probs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import numpy as np
 
     from lmtool.api import Backbone
     from lmtool.array_types import Key
@@ -98,17 +98,25 @@ class Seq2Seq:
         return ()
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
-        return self.batches.batch(step)
+        """That of `lmtool.tasks.seq2seq.batches`, and with scheduled sampling its rate."""
+        batch = self.batches.batch(step)
+        if share := self.config.scheduled_sampling:
+            rate = rate_at(step, share, self.config.scheduled_sampling_steps)
+            batch[RATE] = np.full(len(batch["targets"]), rate, np.float32)
+        return batch
 
     def loss(self, params: Any, carry: Any, batch: Mapping[str, Any], key: Key) -> tuple[Any, tuple[Any, Any]]:
         """See `lmtool.api.Task`: nats per token of a target, its end included. What is added to it, as label smoothing
         and attention that is paid twice, is in the gradient, not in the value."""
-        mask = batch["mask"]
+        mask, targets = batch["mask"], batch["targets"]
+        if self.config.scheduled_sampling:
+            key, said_key = jax.random.split(key)
+            targets = partly_said(self.network, params, batch, said_key)
         readout, sown = self.network.apply(
             params,
             batch["source"],
             batch["source_mask"],
-            batch["targets"],
+            targets,
             train=True,
             rngs={"dropout": key},
             mutable=[PENALTIES],
