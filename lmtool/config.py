@@ -173,9 +173,10 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     if fitted and raw.values.get("optimizer"):
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
-    if fitted and core["training"].augment:
-        where = raw.where("training.augment")
-        raise ConfigError(f"{where}training.augment has no use: model '{model.name}' is counted, it takes no steps")
+    for key in ("augment", "evaluators"):
+        if fitted and getattr(core["training"], key):
+            where = raw.where(f"training.{key}")
+            raise ConfigError(f"{where}training.{key} has no use: model '{model.name}' is counted, it takes no steps")
     task, encoder = _with_encoder(choose(raw, "task", registry), model, registry, raw)
     core["data"] = _with_fields(core["data"], task)
     tokenizer = _choose_tokenizer(raw, core["data"], registry)
@@ -299,6 +300,8 @@ def check_inline(core: Mapping[str, Any], registry: Registry, raw: Raw) -> None:
     choose_inline("step", core["training"].step, registry, "training.step", raw)
     for setting in core["training"].augment:
         choose_inline("augmentation", setting, registry, "training.augment", raw)
+    for setting in core["training"].evaluators:
+        choose_inline("evaluator", setting, registry, "training.evaluators", raw)
     for setting in core["training"].trackers:
         choose_inline("tracker", setting, registry, "training.trackers", raw)
     for setting in core["evaluation"].evaluators or ():

@@ -13,7 +13,7 @@ from lmtool.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lmtool.config import RunConfig
+    from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
 
@@ -30,10 +30,20 @@ def components(config: RunConfig, dataset: Dataset, registry: Registry) -> list[
     found += [one.found for one in chosen if one]
     if config.optimizer:
         found.append(choose_inline("step", config.training.step, registry, "training.step").found)
-        augment = [choose_inline("augmentation", one, registry, "training.augment") for one in config.training.augment]
-        found += [one.found for one in augment]
+        found += [one.found for one in _of_training(config, registry).values()]
     records = [one.record() for one in found]
     return [record for number, record in enumerate(records) if record not in records[:number]]
+
+
+def _of_training(config: RunConfig, registry: Registry) -> dict[str, Choice]:
+    """The components that are named in lists of [training], by the places where they stand."""
+    from lmtool.config import choose_inline
+
+    return {
+        f"training.{key}.{number}": choose_inline(kind, setting, registry, f"training.{key}")
+        for kind, key in (("augmentation", "augment"), ("evaluator", "evaluators"))
+        for number, setting in enumerate(getattr(config.training, key))
+    }
 
 
 def is_imported(config: RunConfig) -> bool:
@@ -59,7 +69,7 @@ def contents(config: RunConfig, registry: Registry, digest_of_run: Callable[[str
         registry: Where components are looked up.
         digest_of_run: From a run's path to the hash of its model.
     """
-    from lmtool.config import choose_inline, reward_of
+    from lmtool.config import reward_of
     from lmtool.data.reading import digest_of_file
 
     chosen = {"task": config.task, "model": config.model}
@@ -67,8 +77,7 @@ def contents(config: RunConfig, registry: Registry, digest_of_run: Callable[[str
         chosen["task.encoder"] = config.encoder
     if reward := reward_of(config.task, registry):
         chosen["task.reward"] = reward
-    for number, setting in enumerate(config.training.augment):
-        chosen[f"training.augment.{number}"] = choose_inline("augmentation", setting, registry, "training.augment")
+    chosen |= _of_training(config, registry)
     found = {}
     for section, choice in chosen.items():
         for name in sorted(choice.config.FILES | choice.config.RUNS):

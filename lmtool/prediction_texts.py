@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lmtool.data.fields import field_of
 from lmtool.errors import DataError
 from lmtool.prediction import DIGITS, as_documents, in_pieces, text_in
 from lmtool.prediction_output import with_predicted
@@ -62,8 +63,8 @@ class Begin:
     field: str | None = None
 
     def of(self, entry: Entry) -> str:
-        """Raises DataError if the record has no such text; null and nothing at all stand for none."""
-        if self.field is None or entry.fields.get(self.field) is None:
+        """Raises DataError if what the record has there is no text; null and nothing at all stand for none."""
+        if self.field is None or field_of(entry.fields, self.field) is None:
             return self.text
         return text_in(entry.fields, self.field, "a record")
 

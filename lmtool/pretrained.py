@@ -82,9 +82,13 @@ def with_source(raw: Raw, registry: Registry) -> Raw:
     return replace(raw, values=values)
 
 
+ONCE = frozenset({"scheduled_sampling_steps"})
+"""Settings of a task that count steps from a run's beginning: what goes on from it is past them."""
+
+
 def _settings(path: str, names: Collection[str]) -> dict[str, Any]:
-    """Settings with these names of a run's task."""
-    return {name: value for name, value in _section(path, "task").items() if name in names}
+    """Settings with these names of a run's task, as far as they outlast its training."""
+    return {name: value for name, value in _section(path, "task").items() if name in names and name not in ONCE}
 
 
 def _kind_of(path: str, registry: Registry) -> Predicts:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lmtool.scoring import Scores
 
-COLUMNS = ("nats", "tokens", "perplexity", "unknown")
+COLUMNS = ("nats", "tokens", "token_perplexity", "unknown")
 
 
 def columns(scores: Scores) -> str:

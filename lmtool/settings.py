@@ -115,8 +115,11 @@ class TrainingConfig(Config):
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
     monitor: str = Field(
         "loss",
-        description="validation figure that picks the best model: loss; accuracy, of classes; of texts also a figure "
-        "of evaluation.evaluators; reward, of what learns from rewards, and then the default",
+        description="validation figure that picks the best model: loss; accuracy, of classes; one of evaluators; "
+        "reward, of what learns from rewards, and then the default",
+    )
+    evaluators: list[str | dict[str, Any]] = Field(
+        [], description="whose figures of greedy answers validation also has, of texts: names, or tables with settings"
     )
     patience: int | None = Field(None, ge=1, description="stop after so many validations without improvement")
     steps_per_dispatch: int = Field(1, ge=1, description="steps handed to the device at once; a GPU's small models")

@@ -47,6 +47,7 @@ class Component:
     otherwise; `encoder` if the target also takes `encoder`, a second backbone; `reward` if it takes `reward`, a
     `TextEvaluator` that its setting of that name chooses, and goes on from a run. Readers: the suffixes that they read;
     `targets` if their records are pairs of texts, with a field `target`, which then is kept without being asked for.
+    Tokenizers: `fixed` if they need no text to learn from; `lossless` if `decode(encode(line))` is the line.
     Any kind: `family` if it stands for many, of which `name:member` says one.
     """
     api: int = API_VERSION

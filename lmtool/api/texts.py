@@ -132,7 +132,8 @@ class TextEvaluator(Protocol):
 
     takes: Literal["texts"]
     names: tuple[str, ...]
-    """Of the figures; the first is what a single text is judged by where one number is wanted, say as a reward."""
+    """Of the figures, which are all the better the higher: training keeps the model with the highest, where it is told
+    one. The first is what a single text is judged by where one number is wanted, say as a reward."""
     signature: str
     """What the figures depend on besides the texts, as sacrebleu's `nrefs:1|case:mixed|…`; empty if nothing."""
 

@@ -33,7 +33,8 @@ def evaluate(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As in evaluation.decoding.beam=1.")
     ] = None,
     details: Annotated[
-        bool, typer.Option("--details", help="Of classifiers: every class and confusion of each run; of one, anyhow.")
+        bool,
+        typer.Option("--details", help="Of several classifiers, too: each class and the confusions."),
     ] = False,
     baseline: Annotated[
         bool | None,

@@ -89,8 +89,9 @@ def evaluation_config(run: Run, overrides: Sequence[str]) -> EvaluationConfig:
 
 
 def names_of(run: Run) -> dict[str, str]:
-    """Of a run's components, by kind."""
-    return {one["kind"]: one["name"] for one in run.components}
+    """Of a run's components, by kind: of a kind the first, so the model and not its encoder, the tokenizer of documents
+    and not that of targets."""
+    return {one["kind"]: one["name"] for one in reversed(run.components)}
 
 
 def posterior_of(run: Run, asked: Asked) -> str | None:

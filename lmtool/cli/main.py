@@ -29,7 +29,7 @@ COMMANDS = {
     "export": ("lmtool.cli.export:app", "Write a trained model in a form that other programs read."),
     "config": ("lmtool.cli.config:app", "Write, check and show config files."),
     "plugins": ("lmtool.cli.plugins:app", "List plugins and what they offer."),
-    "info": ("lmtool.cli.info:app", "Show versions, devices and folders."),
+    "info": ("lmtool.cli.info:app", "Show versions and devices, or what a run or a dataset is."),
 }
 """Name to (`module:app`, one line for `lmtool --help`), in the order of a first session."""
 
@@ -91,12 +91,15 @@ def _hint(mistake: Any) -> str:
     """Where the option that is missed may be meant: settings have no options of their own."""
     from lmtool.config import CORE_SECTIONS
 
-    command = mistake.ctx.command_path if mistake.ctx else "lmtool"
+    context = mistake.ctx
+    if context is None or not any("--set" in one.opts for one in context.command.params):
+        return f"`{context.command_path if context else 'lmtool'} --help` shows the options"
     option = (getattr(mistake, "option_name", None) or "").lstrip("-").replace("-", "_")
-    for section, schema in CORE_SECTIONS.items():
-        if option in schema.model_fields:
+    sections = ["evaluation"] if context.command.name == "eval" else list(CORE_SECTIONS)
+    for section in sections:
+        if option in CORE_SECTIONS[section].model_fields:
             return f"`--set {section}.{option}=…` sets it"
-    return f"`{command} --help` shows the options; settings are given by `--set section.key=value`"
+    return f"`{context.command_path} --help` shows the options; settings are given by `--set section.key=value`"
 
 
 def _imported(target: str) -> Any:
@@ -139,7 +142,7 @@ def lmtool(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors and warnings on stderr.")] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Use the built-in plugins only.")] = False,
 ) -> None:
-    """Tokenize, train and evaluate language models: n-gram, LSTM and CNN.
+    """Tokenize, train and evaluate language models, text classifiers and text-to-text models.
 
     A first session:
 

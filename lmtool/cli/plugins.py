@@ -47,7 +47,7 @@ def show_command(
 
 @app.command("check")
 def check_command(
-    kind: Annotated[str, typer.Argument(help="Its kind: tokenizer, model, optimizer, evaluator, reader.")],
+    kind: Annotated[str, typer.Argument(help="reader, tokenizer, model, optimizer, evaluator or augmentation.")],
     name: Annotated[str, typer.Argument(help="The component's name.")],
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value: settings to check it with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,

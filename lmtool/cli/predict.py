@@ -44,7 +44,8 @@ def predict(
     text: Annotated[bool, typer.Option("--text", help="Give the text, too.")] = False,
     prefix: Annotated[str, typer.Option(metavar="TEXT", help="Put it before the names of what is predicted.")] = "",
     as_json: Annotated[
-        bool, typer.Option("--json", help="JSON Lines; so it is anyhow, but for answers to lines.")
+        bool,
+        typer.Option("--json", help="JSON Lines, the default but for answers to lines of text."),
     ] = False,
     plain: Annotated[
         bool, typer.Option("--plain", help="No JSON. Classes: label, tab, probability. Texts: the answer alone.")

@@ -42,7 +42,7 @@ def score(
     """Score text line by line, in order: a line in, a line out, as soon as it is there.
 
     Columns, separated by tabs: nats (-ln of the line's probability, its end included), tokens (the end counts as one),
-    perplexity (exp(nats/tokens)), unknown (tokens that the vocabulary lacks). An empty line is its end alone.
+    token_perplexity (exp(nats/tokens)), unknown (tokens that the vocabulary lacks). An empty line is its end alone.
 
     A CONDITION compares nats, tokens, unknown, words, chars, bytes, token_perplexity, word_perplexity and bits_per_byte
     with numbers or each other: < <= > >= == !=, + - * /, and, or, not, parentheses.
@@ -60,6 +60,8 @@ def score(
     )
     from lmtool.posterior import parse
 
+    if file.endswith((".jsonl", ".ndjson")):
+        terminal.warn(f"{file} is scored as plain text; `jq -r .text {file} | lmtool score {run}` scores a field")
     samples = parse(posterior, seed)
     condition = _condition(filter_, spread=samples is not None) if filter_ is not None else None
     opened, model = open_model(run, samples)

@@ -147,9 +147,11 @@ def _train(
     config: RunConfig, output: Path | None, stop: Any, devices: DeviceOptions, processes: Processes, *, force: bool
 ) -> Run:
     from lmtool.data.of_config import dataset_of
+    from lmtool.training import check_judges
     from lmtool.training import train as train_run
 
     registry = terminal.registry()
+    check_judges(config, registry)
     with processes.together(), terminal.progress() as shown:
         dataset = processes.in_turn(lambda: dataset_of(config, registry, shown.update))
         path = output or _default_path(config, dataset)
@@ -183,12 +185,16 @@ def _answer(run: Run, *, as_json: bool) -> None:
         terminal.answer_json({"schema": 1, "run": str(run.path), "state": run.record["state"], **run.result})
         return
     step = f" at step {run.result['step']}" if "last_step" in run.result else ""  # a counted model takes none
-    figure = f": validation {_figure(run.result)}{step}" if "valid_loss" in run.result else ""
+    monitor = run.config["training"]["monitor"]
+    figure = f": validation {_figure(run.result, monitor)}{step}" if "valid_loss" in run.result else ""
     terminal.say(f"done{figure}; `lmtool eval {run.path}` evaluates it")
     terminal.answer(str(run.path))
 
 
-def _figure(result: dict[str, Any]) -> str:
+def _figure(result: dict[str, Any], monitor: str) -> str:
+    """What the model was picked by, or what a reader knows better than a loss."""
+    if monitor not in ("loss", "accuracy", "token_perplexity"):
+        return f"{monitor} {result[f'valid_{monitor}']:.4g}"
     if "valid_accuracy" in result:
         return f"accuracy {result['valid_accuracy']:.4f}"
     return f"perplexity {result['valid_token_perplexity']:.2f}"

@@ -57,6 +57,7 @@ def tune(
     """
     from lmtool.data.of_config import dataset_of
     from lmtool.signals import StopRequest
+    from lmtool.training import check_judges
     from lmtool.tuning.suggest import check_installed
 
     terminal.settings.quiet = terminal.settings.quiet or quiet
@@ -65,6 +66,7 @@ def tune(
     base = config_of({})
     searched = _space(base, search or [], space, config_of)
     check_installed()
+    check_judges(base, terminal.registry())
     with StopRequest() as stop, terminal.progress() as shown:
         dataset = dataset_of(base, terminal.registry(), shown.update)
         record = _record(output, base, dataset, searched)
@@ -153,12 +155,11 @@ def _hint(key: str, value: Any, config_of: Callable[[dict[str, Any]], RunConfig]
 def _record(folder: Path, base: RunConfig, dataset: Dataset, space: Space) -> Record:
     from lmtool.errors import DataError
     from lmtool.run import COMPARED, flat
-    from lmtool.training import check_monitor
-    from lmtool.training.validation import has_text
+    from lmtool.tasks.fitted import predicted_by
+    from lmtool.training.validation import make_validation
     from lmtool.tuning.record import Record
 
-    check_monitor(base, terminal.registry())
-    if not has_text(dataset):
+    if make_validation(dataset, base.training, predicts=predicted_by(base.task)) is None:
         raise DataError(
             "there is no validation text, by which trials could be compared",
             hint="`data.valid` names some; `--set data.valid_fraction=0.1` holds out a part of the training documents",

@@ -20,10 +20,11 @@ from lmtool.errors import ConfigError, DataError
 from lmtool.evaluation.blocks import Blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from lmtool.api import LanguageModel, TextEvaluator, Tokenizer
     from lmtool.array_types import Stream, StreamLogProbs
+    from lmtool.predicts import Predicts
     from lmtool.registry import Registry
 
 
@@ -136,16 +137,43 @@ def make_evaluators(
         takes: What the model gives.
 
     Raises:
-        ConfigError: for one that asks for something else.
+        ConfigError: for one that asks for something else; of texts, for two that give the same figure.
     """
-    evaluators = []
-    for setting in config.evaluators or DEFAULT_EVALUATORS[takes]:
-        choice = choose_inline("evaluator", setting, registry, "evaluation.evaluators")
+    settings = config.evaluators or DEFAULT_EVALUATORS[takes]
+    hint = f"leave evaluation.evaluators out for {', '.join(DEFAULT_EVALUATORS[takes])}"
+    return evaluators_of(settings, registry, takes=takes, where="evaluation.evaluators", hint=hint)
+
+
+def evaluators_of(
+    settings: Sequence[str | dict[str, Any]],
+    registry: Registry,
+    *,
+    takes: Predicts,
+    where: str,
+    hint: str | None = None,
+) -> list[Any]:
+    """Those with these settings.
+
+    Args:
+        settings: Names, or tables with a name and settings.
+        registry: Where they are looked up.
+        takes: What the model gives.
+        where: The settings' key, for messages.
+        hint: For one that asks for something else.
+
+    Raises:
+        ConfigError: for one that asks for something else; of texts, for two that give the same figure.
+    """
+    evaluators: list[Any] = []
+    for setting in settings:
+        choice = choose_inline("evaluator", setting, registry, where)
         evaluator = choice.load()(choice.config)
         if evaluator.takes != takes:
-            hint = f"leave evaluation.evaluators out for {', '.join(DEFAULT_EVALUATORS[takes])}"
-            what = f"'{choice.name}' takes {evaluator.takes}, {GIVES[takes]}"
-            raise ConfigError(f"evaluation.evaluators: {what}", hint)
+            raise ConfigError(f"{where}: '{choice.name}' takes {evaluator.takes}, {GIVES[takes]}", hint)
+        if takes == "texts":  # others say only afterwards what they give
+            for name in evaluator.names:
+                if any(name in one.names for one in evaluators):
+                    raise ConfigError(f"{where}: two of them give '{name}'; leave one out")
         evaluators.append(evaluator)
     return evaluators
 

@@ -172,7 +172,7 @@ def answer_figures(
     """
     totals: list[Any] = [0.0] * len(evaluators)
     done = 0
-    for piece in text_predictions(model, split, spelled, decoding, with_nats=False):
+    for piece in text_predictions(model, split, spelled, decoding, with_nats=False, at_once=AT_ONCE // 4):
         pairs = list(zip(piece.predictions.hypotheses, piece.predictions.references, strict=True))
         for number, one in enumerate(evaluators):
             totals[number] += np.sum([one.statistics(*pair) for pair in pairs], axis=0)
@@ -199,8 +199,9 @@ def text_predictions(
     *,
     seed: int = 0,
     with_nats: bool = True,
+    at_once: int = AT_ONCE,
 ) -> Iterator[Answers]:
-    """The best answer to every document once, in order, `AT_ONCE` documents at a time.
+    """The best answer to every document once, in order, some documents at a time.
 
     Args:
         model: Its ids are the split's.
@@ -209,6 +210,7 @@ def text_predictions(
         decoding: How answers are searched for, or drawn.
         seed: Of samples.
         with_nats: Whether the model is also asked what it gives to the first references.
+        at_once: Documents that it is asked at a time.
 
     Raises:
         DataError: if there are no documents, or they have no targets.
@@ -218,7 +220,7 @@ def text_predictions(
         raise DataError("there is no document to evaluate on")
     decoding = decoding.model_copy(update={"n_best": 1})
     documents, targets, first = split.documents(), split.targets(), 0
-    while batch := list(islice(documents, AT_ONCE)):
+    while batch := list(islice(documents, at_once)):
         start = time.perf_counter()
         found = checked_answers(model.generate(batch, decoding, seed=seed, first=first))
         seconds = time.perf_counter() - start

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from lmtool.registry import Registry
 
-__all__ = ["Subject", "checks", "conformance"]
+__all__ = ["CHECKED", "Subject", "checks", "conformance"]
+
+CHECKED = ("reader", "tokenizer", "model", "optimizer", "evaluator", "augmentation")
+"""Kinds that have checks."""
 
 _MODULES = {
     "reader": ("readers",),
@@ -38,7 +41,7 @@ _MODULES = {
     "classifier": ("classifiers",),
     "answerer": ("answerers",),
 }
-"""Kind, or a model's capability, to the modules whose `CHECKS` apply; an evaluator's by what it takes."""
+"""Kind, or what a model or an evaluator is, to the modules whose `CHECKS` apply; an evaluator's by what it takes."""
 
 
 def checks(
@@ -67,7 +70,7 @@ def checks(
     subject = Subject(choice.found, choice.config)
     keys = {"model": _keys_of_model, "evaluator": _keys_of_evaluator}.get(kind, lambda _: [kind])(subject)
     if not any(key in _MODULES for key in keys):
-        raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(_MODULES)}")
+        raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(CHECKED)}")
     modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
     found = [*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)]
     if "backbone" in keys:

@@ -10,14 +10,13 @@ from lmtool.contents import is_imported
 from lmtool.data.encoding import available_cores
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
-from lmtool.evaluation import make_evaluators
+from lmtool.evaluation import evaluators_of
 from lmtool.jax_setup import make_cpu_devices, prepare_jax
 from lmtool.run import RECORD, Run
-from lmtool.settings import EvaluationConfig
 from lmtool.tasks.fitted import fitted_model, predicted_by
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
 from lmtool.training.processes import Processes
-from lmtool.training.validation import make_validation, monitored
+from lmtool.training.validation import check_monitor, make_validation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +85,7 @@ def train(
         if processes.is_first and run.config.get("evaluation") != config.to_dict()["evaluation"]:
             warn(f"[evaluation] of {run.path} stays as it was; `lmtool eval --set evaluation.KEY=VALUE` changes it")
         if config.optimizer is None:
-            _fit(config, dataset, run, registry, report)
+            _fit(config, dataset, run, report)
         else:
             with stop.deferred():  # a library that catches every exception at import would swallow the signal
                 _take_steps(config, dataset, run, registry, processes, devices or DeviceOptions(), stop, report, warn)
@@ -97,10 +96,9 @@ def _open_or_create(config: RunConfig, dataset: Dataset, path: Path, registry: R
     if not is_imported(config):
         dataset.split("train")
     _check_fields(config.task, dataset)
-    _reward(config.task, registry)
+    check_judges(config, registry)
     if not force and (path / RECORD).is_file():
         return _open(config, dataset, path, registry)
-    check_monitor(config, registry)
     return Run.create(path, config, dataset, registry, force=force)
 
 
@@ -119,38 +117,30 @@ def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -
     return run
 
 
-def check_monitor(config: RunConfig, registry: Registry) -> None:
-    """Raise ConfigError if `training.monitor` names a figure that validation does not have."""
-    rewarded = reward_of(config.task, registry) is not None
-    evaluators = _evaluators(config.evaluation, registry)
-    monitored(config.training.monitor, predicted_by(config.task), evaluators, rewarded=rewarded)
+def check_judges(config: RunConfig, registry: Registry) -> None:
+    """What can be known before there is any data: raise ConfigError if what is to judge texts in training cannot, or
+    validation does not have the figure that is monitored."""
+    rewarded = _reward(config.task, registry) is not None
+    predicts = predicted_by(config.task)
+    if predicts != "texts" and config.training.evaluators:
+        raise ConfigError(f"training.evaluators judge answers, and task '{config.task.name}' gives {predicts}")
+    check_monitor(config.training.monitor, predicts, _evaluators(config, registry), rewarded=rewarded)
 
 
-def _evaluators(evaluation: EvaluationConfig, registry: Registry) -> Callable[[], list[TextEvaluator]]:
-    """Makes those whose figures may be monitored."""
-    return lambda: make_evaluators(evaluation, registry, takes="texts")
+def _evaluators(config: RunConfig, registry: Registry) -> list[TextEvaluator]:
+    return evaluators_of(config.training.evaluators, registry, takes="texts", where="training.evaluators")
 
 
-def _evaluators_of(run: Run, registry: Registry) -> Callable[[], list[TextEvaluator]]:
-    """As `_evaluators`; a run that goes on keeps those that it began with."""
-    return _evaluators(EvaluationConfig.model_validate(run.config["evaluation"]), registry)
-
-
-def _fit(config: RunConfig, dataset: Dataset, run: Run, registry: Registry, report: Report) -> None:
+def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
     """A model that is estimated at once."""
     with run.scratch() as scratch:
         model = fitted_model(config.model, config.task).fit(dataset, progress=report, scratch=scratch)
         run.write_model(model)
-        _finish_fitted(config, dataset, run, model, registry, report)
+        _finish_fitted(config, dataset, run, model, report)
 
 
 def _finish_fitted(
-    config: RunConfig,
-    dataset: Dataset,
-    run: Run,
-    model: LanguageModel | Classifier | Answerer,
-    registry: Registry,
-    report: Report,
+    config: RunConfig, dataset: Dataset, run: Run, model: LanguageModel | Classifier | Answerer, report: Report
 ) -> None:
     """Note how good a fitted model is."""
     log = MetricsLog(run.path / "metrics.jsonl")
@@ -158,8 +148,7 @@ def _finish_fitted(
     result: dict[str, Any] = {"step": 0, **getattr(model, "facts", {})}
     predicts = predicted_by(config.task)
     has_loss = predicts != "texts" or hasattr(model, "target_log_probs")  # not every answerer gives probabilities
-    evaluators = _evaluators_of(run, registry)
-    if has_loss and (validate := make_validation(dataset, config.training, predicts=predicts, evaluators=evaluators)):
+    if has_loss and (validate := make_validation(dataset, config.training, predicts=predicts)):
         figures = validate(model, lambda fraction: report("validating", fraction))
         if not figures["loss"] < MAX_LOSS:
             raise DataError(f"the validation text has a loss of {figures['loss']:g} nats under this model")
@@ -196,7 +185,7 @@ def _take_steps(
         dataset,
         training,
         predicts=predicts,
-        evaluators=_evaluators_of(run, registry),
+        evaluators=_evaluators(config, registry),
         reward=learner.reward,
         task=learner.task,
     )
@@ -236,6 +225,8 @@ def _waiting(config: RunConfig) -> list[str]:
     optimizer = config.optimizer
     assert optimizer is not None
     found = ["training.patience"] if config.training.patience else []
+    if config.training.monitor not in ("loss", "reward"):  # nobody need have asked for these
+        found.append("training.monitor")
     is_plateau = getattr(optimizer.config, "schedule", None) == "plateau"
     return [*found, 'optimizer.schedule = "plateau"'] if is_plateau else found
 
@@ -370,4 +361,4 @@ def _trackers(config: RunConfig, run: Run, registry: Registry) -> list[Any]:
     return made
 
 
-__all__ = ["check_monitor", "make_learner", "train"]
+__all__ = ["check_judges", "make_learner", "train"]

@@ -179,7 +179,7 @@ def make_validation(
     training: TrainingConfig,
     *,
     predicts: Predicts,
-    evaluators: Callable[[], Sequence[TextEvaluator]] = tuple,
+    evaluators: Sequence[TextEvaluator] = (),
     reward: TextEvaluator | None = None,
     task: Any = None,
 ) -> Validation | None:
@@ -187,17 +187,16 @@ def make_validation(
 
     Args:
         dataset: Whose `valid` split is used.
-        training: Names the figure that picks the best model.
+        training: Says how much is read at once.
         predicts: What the model gives.
-        evaluators: Makes those whose figures may be monitored, of texts.
+        evaluators: Of answers, where the model gives texts.
         reward: What a task learns by, if it learns from rewards.
         task: A language model's that learns from rewards: its `reward_on(split)` gives what judges its parameters.
 
     Raises:
-        ConfigError: if `training.monitor` names a figure that there is not.
+        DataError: if documents of the split lack what they are compared with.
     """
-    wanted = monitored(training.monitor, predicts, evaluators, rewarded=reward is not None)
-    if not has_text(dataset):
+    if "valid" not in dataset.split_names or not dataset.split("valid").num_tokens:
         return None
     split = dataset.split("valid")
     if predicts == "tokens":
@@ -206,33 +205,30 @@ def make_validation(
         return TokenValidation(dataset, training.batch_size)
     if predicts == "classes":
         return ClassValidation(split)
-    judges = [*wanted, *([MeanJudgement(reward)] if reward is not None else [])]
+    judges = [*evaluators, *([MeanJudgement(reward)] if reward is not None else [])]
     spelled = AnswerText(dataset.tokenizer, dataset.target_tokenizer)
     return AnswerValidation(split, judges, spelled) if judges else TextValidation(split)
 
 
-def has_text(dataset: Dataset) -> bool:
-    """Whether there is something to validate on."""
-    return "valid" in dataset.split_names and bool(dataset.split("valid").num_tokens)
+def check_monitor(
+    monitor: str, predicts: Predicts, evaluators: Sequence[TextEvaluator] = (), *, rewarded: bool = False
+) -> None:
+    """Raise ConfigError if validation does not have a figure of this name, or has one twice.
 
-
-def monitored(
-    monitor: str, predicts: Predicts, evaluators: Callable[[], Sequence[TextEvaluator]], *, rewarded: bool
-) -> list[TextEvaluator]:
-    """The evaluators that `training.monitor` needs: none where it is one of the figures that validation always has.
-
-    Raises:
-        ConfigError: if there is no such figure.
+    Args:
+        monitor: The figure's name.
+        predicts: What the model gives.
+        evaluators: Of answers.
+        rewarded: Whether it learns from rewards.
     """
     names = (*KINDS[predicts].names, *(("reward",) if rewarded else ()))
-    if monitor in names:
-        return []
-    made = evaluators() if predicts == "texts" else ()
-    if wanted := [one for one in made if monitor in one.names]:
-        return wanted[:1]
-    names = (*names, *(name for one in made for name in one.names))
-    hint = "figures of texts are those of evaluation.evaluators" if predicts == "texts" else None
-    raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{monitor}'", hint)
+    for name in (name for one in evaluators for name in one.names):
+        if name in names:
+            raise ConfigError(f"training.evaluators: one of them gives '{name}', which validation has anyhow")
+        names = (*names, name)
+    if monitor not in names:
+        hint = f"`--set 'training.evaluators=[\"{monitor}\"]'` adds figures of answers" if predicts == "texts" else None
+        raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{monitor}'", hint)
 
 
 def objective(figures: Mapping[str, float], monitor: str) -> float:
@@ -248,8 +244,7 @@ __all__ = [
     "TokenRewardValidation",
     "TokenValidation",
     "Validation",
-    "has_text",
+    "check_monitor",
     "make_validation",
-    "monitored",
     "objective",
 ]

@@ -226,7 +226,8 @@ def check_searchable(space: Space, *, classes: bool) -> None:
         section = key.partition(".")[0]
         if section == "tokenizer" and not classes:
             raise ConfigError(f"{key} cannot be searched: losses per token of other tokens cannot be compared")
-        if section not in sections or key in ("training.monitor", "training.trackers"):
+        measures = ("training.monitor", "training.evaluators", "training.trackers", "task.reward")
+        if section not in sections or any(key == one or key.startswith(f"{one}.") for one in measures):
             raise ConfigError(f"{key} cannot be searched; settings of {', '.join(sections)} can")
         if key == "training.seed":
             hint = "`lmtool repeat` trains with several seeds and reports their mean"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool.data.encoding import available_cores
 from lmtool.errors import DataError
 from lmtool_bag import storage
 from lmtool_bag.config import BagConfig
@@ -115,7 +115,7 @@ def _trained(
         report(1.0)
         return weights
 
-    cores = config.threads or _cores()
+    cores = config.threads or available_cores()
     threads = min(cores, config.members)
     with ThreadPoolExecutor(threads, thread_name_prefix="bag") as pool:
         # No more are begun than are being added up, since each is as large as the whole model.
@@ -127,10 +127,6 @@ def _trained(
                     waiting.append(pool.submit(one, member))
         finally:
             stopped.set()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 __all__ = ["BagClassifier", "EmbeddingBag", "fit_documents", "labels_of"]

@@ -51,11 +51,11 @@ def test_lines_may_be_answered_with_json_and_scores(lmtool, text_runs):
 
 
 def test_answers_begin_as_asked(lmtool, text_runs):
-    records = "".join(json.dumps(one) + "\n" for one in ({"body": "a cat", "so": "the"}, {"body": "a dog"}))
+    records = "".join(json.dumps(one) + "\n" for one in ({"body": "a cat", "its": {"start": "the"}}, {"body": "a dog"}))
 
     same = lines(lmtool("predict", text_runs / "copy", "--begin", "the old", input="a cat\n"))
     own = lines(
-        lmtool("predict", text_runs / "copy", "--field", "body", "--begin-field", "so", "--plain", input=records)
+        lmtool("predict", text_runs / "copy", "--field", "body", "--begin-field", "its.start", "--plain", input=records)
     )
 
     assert same == ["the old a cat"]
@@ -83,6 +83,7 @@ def test_an_answer_comes_before_the_next_line_is_asked(text_runs):
         (["--plain", "--json"], 2, "--plain has no use for --json"),
         (["--begin", "a", "--begin-field", "b"], 2, "give one of the two"),
         (["--begin-field", "b"], 2, "--begin-field names a field, and lines of text have none"),
+        (["--field", "b", "--begin-field", "b"], 2, "--begin-field and --field both name 'b'"),
         (["--begin", "a\nb"], 1, "an answer is one line, and cannot begin with 'a\\nb'"),
     ],
 )

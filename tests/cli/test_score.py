@@ -19,7 +19,7 @@ def test_each_line_gets_its_nats_tokens_and_perplexity(lmtool, tiny):
     done = lmtool("score", tiny / "words", "--header", input="The old clerk sold two grey geese .\n\nzebra\n")
 
     header, *rows = columns(done)
-    assert header == ["nats", "tokens", "perplexity", "unknown"]
+    assert header == ["nats", "tokens", "token_perplexity", "unknown"]
     # eight words and the end; the end alone; an unknown word and the end
     assert [(int(tokens), int(unknown)) for _, tokens, _, unknown in rows] == [(9, 0), (1, 0), (2, 1)]
     for nats, tokens, perplexity, _ in rows:

@@ -1,4 +1,4 @@
-"""`training.monitor` of models of texts: any figure of the evaluators picks the best model."""
+"""`training.evaluators` and `training.monitor` of models of texts: any figure of answers picks the best model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lmtool.evaluation.answers import AnswerText
 from lmtool.evaluation.texts import evaluate_texts
 from lmtool.settings import DecodingConfig, EvaluationConfig
 from lmtool.signals import StopRequest
-from lmtool.training import check_monitor, train
+from lmtool.training import check_judges, train
 
 SETTINGS = ("task.name=seq2seq", "model.name=cnn", "model.channels=8", "model.kernel_size=2", "model.num_layers=1",
             "task.embedding_size=8", "task.max_padding=0.9", "training.batch_size=4", "training.max_steps=4",
             "training.eval_every=1", "training.checkpoint_every=1", "optimizer.learning_rate=0.1",
-            'evaluation.evaluators=["answers"]', "training.monitor=f1")  # fmt: skip
+            'training.evaluators=["answers"]', "training.monitor=f1")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,9 @@ def pairs(tmp_path_factory):
 
 @pytest.fixture
 def config_of(pairs, registry):
-    def load(*settings):
-        return load_config(None, registry, overrides=[f'data.path="{pairs.path}"', *SETTINGS, *settings])
+    def load(*settings, without=()):
+        usual = [one for one in SETTINGS if not one.startswith(tuple(without))]
+        return load_config(None, registry, overrides=[f'data.path="{pairs.path}"', *usual, *settings])
 
     return load
 
@@ -74,31 +75,50 @@ def test_the_best_model_is_the_one_with_the_highest_figure_of_its_greedy_answers
     assert metrics["nats_per_token"].value == pytest.approx(best["loss"], rel=1e-6)
 
 
-def test_a_run_that_goes_on_keeps_the_evaluators_that_it_began_with(trained):
+def test_a_stopped_run_goes_on_with_the_same_evaluators_to_the_same_figures(trained):
     whole = trained("whole")
     with pytest.raises(Interrupted):
         trained("stopped", stop_at=2)
-    again = trained("stopped", 'evaluation.evaluators=["chrf"]')
+    with pytest.raises(
+        ConfigError, match=r"begun with training\.evaluators \['answers'\], now it is \['chrf', 'answers'\]"
+    ):
+        trained("stopped", 'training.evaluators=["chrf", "answers"]')
+    again = trained("stopped")
 
     assert validations(again) == validations(whole)
+    assert ("evaluator", "answers") in {(one["kind"], one["name"]) for one in whole.components}
 
 
-def test_a_figure_that_nothing_gives_is_refused_before_there_is_a_run(trained, tmp_path):
-    what = r"training\.monitor must be one of loss, token_perplexity, f1, exact_match, got 'bleu'"
-    with pytest.raises(ConfigError, match=what) as caught:
-        trained("run", "training.monitor=bleu")
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        (["training.monitor=bleu"],
+         r"training\.monitor must be one of loss, token_perplexity, f1, exact_match, got 'bleu'"),
+        (['training.evaluators=["bleu", "bleu"]'], r"training\.evaluators: two of them give 'bleu'"),
+        (['training.evaluators=["perplexity"]'], r"training\.evaluators: 'perplexity' takes tokens"),
+        (["task.name=lm", "training.monitor=loss"], r"training\.evaluators judge answers, and task 'lm' gives tokens"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_monitored_is_refused_before_there_is_a_run(config_of, registry, settings, what):
+    dropped = ("task.max_padding",) if "task.name=lm" in settings else ()
+    config = config_of(*settings, without=dropped)
+    with pytest.raises(ConfigError, match=what):
+        check_judges(config, registry)
 
-    assert caught.value.hint == "figures of texts are those of evaluation.evaluators"
-    assert not (tmp_path / "run").exists()
+
+def test_counted_models_are_not_validated_by_answers(pairs, registry):
+    settings = ["task.name=seq2seq", "model.name=lead", 'training.evaluators=["answers"]']
+    with pytest.raises(ConfigError, match=r"training\.evaluators has no use: model 'lead' is counted"):
+        load_config(None, registry, overrides=[f'data.path="{pairs.path}"', *settings])
 
 
 def test_rewards_and_figures_of_evaluators_may_both_be_monitored(trained, config_of, registry):
     start = f'model.init_from="{trained("start").path}"'
     rewards = ("task.name=reinforce", start, "task.reward=chrf", "task.max_length=3", "training.max_steps=1")
-    names = {"kind", "step", "epoch", "loss", "token_perplexity", "reward"}
+    names = {"kind", "step", "epoch", "loss", "token_perplexity", "reward", "f1", "exact_match"}
 
-    assert validations(trained("both", *rewards))[0].keys() == {*names, "f1", "exact_match"}
-    assert validations(trained("alone", *rewards, "training.monitor=reward"))[0].keys() == names
-    check_monitor(config_of(*rewards, "training.monitor=reward"), registry)
+    for monitor in ("f1", "reward"):
+        run = trained(monitor, *rewards, f"training.monitor={monitor}")
+        assert validations(run)[0].keys() == names
     with pytest.raises(ConfigError, match="must be one of loss, token_perplexity, f1, exact_match, got 'reward'"):
-        check_monitor(config_of("training.monitor=reward"), registry)
+        check_judges(config_of("training.monitor=reward"), registry)

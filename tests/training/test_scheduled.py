@@ -14,6 +14,8 @@ from lmtool.config import TrainingConfig
 from lmtool.tasks.seq2seq.config import Seq2SeqConfig
 from lmtool.tasks.seq2seq.scheduled import RATE, partly_said, rate_at
 from lmtool.tasks.seq2seq.task import Seq2Seq
+from lmtool_lstm.backbone import LSTM
+from lmtool_lstm.config import LSTMConfig
 
 KEY = jax.random.key(0)
 
@@ -23,11 +25,11 @@ def pairs(tmp_path_factory):
     return dataset_of(tmp_path_factory.mktemp("pairs"), {"train": reversed_words(40)})
 
 
-def make_task(dataset, **task):
+def make_task(dataset, backbone=None, **task):
     return Seq2Seq(
         Seq2SeqConfig.model_validate({"embedding_size": 8, "dropout": 0.0, "max_padding": 0.9, **task}),
         dataset=dataset,
-        backbone=Memoryless(),
+        backbone=backbone or Memoryless(),
         training=TrainingConfig(batch_size=40),
         encoder=Memoryless(),
     )
@@ -69,10 +71,11 @@ def test_draws_have_the_distribution_of_the_model_and_the_share_that_is_asked_fo
 
 @pytest.mark.parametrize("settings", [{}, {"pointer": True}, {"input_feeding": True}])
 def test_a_draw_depends_on_the_true_tokens_before_its_place_alone(pairs, settings):
-    task = make_task(pairs, scheduled_sampling=1.0, **settings)
-    params, batch = task.init(KEY), at_rate(task, 1.0)
+    backbone = LSTM(LSTMConfig(hidden_size=8))
+    task = make_task(pairs, scheduled_sampling=1.0, backbone=backbone, **settings)
+    params = jax.tree.map(lambda leaf: 10 * leaf, task.init(KEY))  # so that what was read decides
     said = jax.jit(lambda batch: partly_said(task.network, params, batch, KEY))
-    place = 3
+    batch, place = at_rate(task, 1.0), 2
     other = {**batch, "targets": batch["targets"].copy()}
     other["targets"][:, place] = (batch["targets"][:, place] + 1) % pairs.target_vocab_size
 
@@ -80,6 +83,7 @@ def test_a_draw_depends_on_the_true_tokens_before_its_place_alone(pairs, setting
 
     assert before.dtype == batch["targets"].dtype
     assert np.array_equal(before[:, : place + 1], after[:, : place + 1])
+    assert np.all(np.any(before != after, axis=0)[place + 1 :])
 
 
 def test_a_step_learns_the_true_tokens_after_what_it_has_said(pairs):

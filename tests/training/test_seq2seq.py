@@ -436,6 +436,21 @@ def test_attention_that_a_model_does_not_have_cannot_be_asked_for(pairs):
             model.generate(documents_of(pairs.split("valid"))[0], DecodingConfig(beam=1, **settings))
 
 
+def test_a_least_length_beyond_the_greatest_is_an_error_and_not_ignored(pairs):
+    task = make_task(pairs)
+    model = task.predictor(jax.jit(task.init)(KEY))
+    documents = documents_of(pairs.split("valid"))[0]
+    longest = max(map(len, pairs.split("train").targets()))
+
+    with pytest.raises(
+        UsageError, match=f"min_length must be at most {longest}, the longest target of training, got 9"
+    ):
+        model.generate(documents, DecodingConfig(beam=1, min_length=9))
+    for least, settings in ((longest, {}), (9, {"max_length": 9})):
+        found = model.generate(documents, DecodingConfig(beam=1, min_length=least, **settings))
+        assert all(len(one[0].ids) >= least for one in found)
+
+
 def test_widths_are_few():
     assert sorted({width_of(length) for length in range(1, 200)}) == [16, 32, 64, 128, 256]
     assert all(length <= width_of(length) for length in range(1, 200))

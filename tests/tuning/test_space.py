@@ -179,6 +179,8 @@ def test_a_model_without_a_rate_must_be_told_what_is_searched():
         ("data.valid_fraction", "cannot be searched; settings of task, model, optimizer, training can"),
         ("evaluation.batch_size", "cannot be searched"),
         ("training.monitor", "cannot be searched"),
+        ("training.evaluators", "cannot be searched"),
+        ("task.reward", "cannot be searched"),
         ("training.seed", "the luckiest seed is no setting"),
     ],
 )

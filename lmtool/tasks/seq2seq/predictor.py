@@ -167,7 +167,10 @@ class NeuralTextModel:
         return out
 
     def _check(self, decoding: DecodingConfig) -> None:
-        """Raises UsageError if attention is asked for that the model does not have."""
+        """Raises UsageError if attention is asked for that the model does not have, or more tokens than it writes."""
+        if decoding.max_length is None and decoding.min_length > self.facts.longest_target:
+            what = f"min_length must be at most {self.facts.longest_target}, the longest target of training"
+            raise UsageError(f"{what}, got {decoding.min_length}", hint="or give a max_length, too")
         if self.functions.network.config.attention != "none":
             return
         if asked := next((name for name in ("coverage_penalty", "replace_unknown") if getattr(decoding, name)), None):
