@@ -1,4 +1,4 @@
-"""Lines of text, or JSON Lines, to what a model of texts answers, and that to lines of output."""
+"""Lines of text, or JSON Lines, to what a text-to-text model answers, and that to lines of output."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Answering:
-    """A model of texts, and how it is asked."""
+    """A text-to-text model, and how it is asked."""
 
     model: Answerer
     spelled: AnswerText

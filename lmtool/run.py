@@ -4,7 +4,7 @@ RUN/
   run.json          format version, components with versions, dataset, state, best figure
   config.toml       resolved: every setting, defaults included
   tokenizer/        see `lmtool.data.tokenizer_folder`
-  target-tokenizer/ of what a model of texts gives, where that has a tokenizer of its own
+  target-tokenizer/ of what a text-to-text model gives, where that has a tokenizer of its own
   metrics.jsonl     see `lmtool.training.metrics_log`
   checkpoints/      see `lmtool.training.checkpoint`; models that take steps only
   model/            the best model: weights and JSON, with checksums
@@ -45,7 +45,7 @@ RECORD = "run.json"
 GO_ON = "run the same `lmtool train` again to go on"
 COMPARED = ("task", "model", "optimizer", "training")
 """Sections that must not change while a run is trained; the dataset's key stands for data and tokenizer."""
-KINDS: dict[str, str] = {"tokens": "a language model", "classes": "a classifier", "texts": "a model of texts"}
+KINDS: dict[str, str] = {"tokens": "a language model", "classes": "a classifier", "texts": "a text-to-text model"}
 HINTS: dict[str, str] = {
     "tokens": "`lmtool score {run}` gives lines of text their probabilities",
     "classes": "`lmtool predict {run}` gives documents their classes, `lmtool eval` says how well",
@@ -181,7 +181,7 @@ class Run:
 
     @cached_property
     def target_tokenizer(self) -> Tokenizer:
-        """Of what a model of texts gives: the same object as `tokenizer`, if there is only one."""
+        """Of what a text-to-text model gives: the same object as `tokenizer`, if there is only one."""
         from lmtool.data.tokenizer_folder import open_target_tokenizer
 
         own = open_target_tokenizer(self.path, self._registry)

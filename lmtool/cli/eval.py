@@ -54,7 +54,7 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Of one model of texts: write its answers, a line each."),
+        typer.Option("-o", "--output", metavar="FILE", help="Of a single text-to-text model: write its answers."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -67,8 +67,8 @@ def evaluate(
     Classifiers: accuracy, precision, recall, F1 and log loss of labelled documents. Each run is compared with the
     first one on the same documents: how much it differs, and how often chance alone would do that (p).
 
-    Models of texts: BLEU and chrF of the answers to documents, and what the model gives to the first reference of each.
-    Each run is compared with the first one on the same documents.
+    Text-to-text models: BLEU and chrF of the answers to documents, and what the model gives to the first reference of
+    each. Each run is compared with the first one on the same documents.
     """
     from lmtool.cli.eval_asked import Asked
     from lmtool.posterior import parse

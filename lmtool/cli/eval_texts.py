@@ -1,4 +1,4 @@
-"""`lmtool eval` of models of texts."""
+"""`lmtool eval` of text-to-text models."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def _judge(
     with _lines_to(output) as write:
         evaluation = evaluate_answers(run, text.ids, config, progress, seed=seed, write=write)
     names = names_of(run)
-    tokenizers = run.tokenizer, names["tokenizer"], run.target_tokenizer
+    of_targets = [one["name"] for one in run.components if one["kind"] == "tokenizer"][-1]
+    tokenizers = run.tokenizer, names["tokenizer"], run.target_tokenizer, of_targets
     return TextResult(str(run.path), names["model"], *tokenizers, text, config.decoding, evaluation)
 
 

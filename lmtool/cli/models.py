@@ -63,7 +63,7 @@ def load_classifier(run: Run, samples: Samples | None = None) -> Classifier:
 
 
 def load_text_model(run: Run) -> Answerer:
-    """As `load_model`, of a model of texts."""
+    """As `load_model`, of a text-to-text model."""
     _prepare(run, None)
     model = _checked(run, run.text_model())
     if model.target_vocab_size != run.target_tokenizer.vocab_size:

@@ -1,4 +1,4 @@
-"""`lmtool predict` of models of texts: an answer to each document."""
+"""`lmtool predict` of text-to-text models: an answer to each document."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ DEFAULT_EVALUATORS = {
 GIVES = {
     "tokens": "a language model gives tokens",
     "classes": "a classifier gives classes",
-    "texts": "a model of texts gives texts",
+    "texts": "a text-to-text model gives texts",
 }
 
 

@@ -170,9 +170,9 @@ class Wanted:
     reader: Mapping[str, Any]
     """That of the run's training text, where it reads such files; empty to go by suffix."""
     targets: tuple[str, ...] = ()
-    """The fields of those, of a model of texts; none of others."""
+    """The fields of those, of a text-to-text model; none of others."""
     target_tokenizer: str = ""
-    """Its fingerprint, of a model of texts."""
+    """Its fingerprint, of a text-to-text model."""
 
     @classmethod
     def of(cls, run: Run, source: str, registry: Registry) -> Wanted:

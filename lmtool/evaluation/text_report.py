@@ -40,6 +40,7 @@ class TextResult:
     tokenizer: Tokenizer
     tokenizer_name: str
     target_tokenizer: Tokenizer
+    target_tokenizer_name: str
     text: Text
     decoding: DecodingConfig
     evaluation: TextEvaluation
@@ -102,7 +103,7 @@ def _result_to_json(result: TextResult) -> dict[str, Any]:
     evaluation = result.evaluation
     return {
         **described(result),
-        "target_tokenizer": tokenizer_to_json(result.target_tokenizer),
+        "target_tokenizer": {"name": result.target_tokenizer_name, **tokenizer_to_json(result.target_tokenizer)},
         "decoding": result.decoding.model_dump(mode="json"),
         "seconds": round(evaluation.seconds, 3),
         "sentences_per_second": round(result.sentences_per_second, 3),
@@ -155,9 +156,10 @@ def _facts(results: Sequence[TextResult]) -> list[Row]:
 
 
 def _tokenizers(result: TextResult) -> str:
-    sizes = [result.tokenizer.vocab_size, result.target_tokenizer.vocab_size]
-    shared = result.tokenizer.fingerprint == result.target_tokenizer.fingerprint
-    return f"{result.tokenizer_name}, {' and '.join(f'{size:,}' for size in sizes[: 1 if shared else 2])} ids"
+    of_documents = f"{result.tokenizer_name}, {result.tokenizer.vocab_size:,} ids"
+    if result.tokenizer.fingerprint == result.target_tokenizer.fingerprint:
+        return of_documents
+    return f"{of_documents}; {result.target_tokenizer_name}, {result.target_tokenizer.vocab_size:,} ids"
 
 
 def decoding_name(decoding: DecodingConfig) -> str:

@@ -94,7 +94,7 @@ class ClassValidation:
 
 
 class TextValidation:
-    """Of a model of texts: nats per token of the first target of each document, ends included."""
+    """Of a text-to-text model: nats per token of the first target of each document, ends included."""
 
     names: tuple[str, ...] = ("loss", "token_perplexity")
 

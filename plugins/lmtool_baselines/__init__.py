@@ -1,4 +1,4 @@
-"""Answers without learning: what every model of texts must be better than."""
+"""Answers without learning: what every text-to-text model must be better than."""
 
 from __future__ import annotations
 

@@ -56,9 +56,9 @@ def test_raw_text_gives_the_figures_of_the_split_that_was_made_of_it(lmtool, tex
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--details"], 2, "--details are about classes, and a model of texts has none"),
+        (["--details"], 2, "--details are about classes, and a text-to-text model has none"),
         (["--posterior", "samples:2"], 1, "has no posterior"),
-        (["--set", "evaluation.evaluators=['perplexity']"], 2, "'perplexity' takes tokens, a model of texts gives"),
+        (["--set", "evaluation.evaluators=['perplexity']"], 2, "'perplexity' takes tokens, a text-to-text model gives"),
         (["--set", "evaluation.decoding.beam=0"], 2, "evaluation.decoding.beam must be at least 1, got 0"),
         (["--on", "bare.jsonl"], 1, "has no target in a field 'title'"),
     ],
@@ -80,7 +80,7 @@ def test_kinds_do_not_stand_side_by_side_and_answers_are_written_of_one_run(lmto
 
     assert mixed.code == several.code == classes.code == 2
     assert "is a classifier and" in mixed.stderr
-    assert "a model of texts: they have no figures in common" in mixed.stderr
+    assert "a text-to-text model: they have no figures in common" in mixed.stderr
     assert "takes the answers of one run, got 2" in several.stderr
     assert "--output is about texts, and a classifier has none" in classes.stderr
     assert list(lmtool.cwd.iterdir()) == []

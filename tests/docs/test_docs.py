@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def test_every_built_in_optimizer_is_documented_with_its_settings():
     # ε stands in the formulas
     settings = {key for one in found for key in one.config_class().model_fields} - {"eps"}
     assert [key for key in sorted(settings) if f"`{key}`" not in text] == []
+
+
+def test_every_built_in_model_is_documented_with_its_settings_and_their_defaults():
+    from lmtool.registry import Registry
+
+    text = (ROOT / "docs/reference/models.md").read_text()
+    sections = re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", text, re.MULTILINE | re.DOTALL)
+    registry = Registry(third_party=False)
+
+    def row(key, field):
+        default = "needed" if field.is_required() else field.get_default(call_default_factory=True)
+        shown = "" if default is None else default if field.is_required() else f"`{json.dumps(default)}`"
+        return f"| `{key}` | {shown} | {field.description} |"
+
+    named = [(name, part) for heading, part in sections for name in re.findall(r"`([^`]+)`", heading)]
+    assert sorted(name for name, _ in named) == sorted(registry.names("model"))
+    rows = [
+        (name, row(key, field), part)
+        for name, part in named
+        for key, field in registry.find("model", name).config_class().model_fields.items()
+    ]
+    assert [(name, row) for name, row, part in rows if row not in part.splitlines()] == []
 
 
 def test_every_setting_of_the_task_is_documented():

@@ -151,7 +151,7 @@ def test_two_evaluators_of_one_figure_are_an_error():
 
 
 def test_an_evaluator_of_something_else_is_an_error():
-    with pytest.raises(ConfigError, match="'perplexity' takes tokens, a model of texts gives texts") as error:
+    with pytest.raises(ConfigError, match="'perplexity' takes tokens, a text-to-text model gives texts") as error:
         evaluators(evaluators=["perplexity"])
 
     assert error.value.hint == "leave evaluation.evaluators out for bleu, chrf"

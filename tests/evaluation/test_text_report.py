@@ -27,7 +27,7 @@ def result(run, *, shift=0, texts=TEXTS, references=None, target="abc", decoding
     spelled = AnswerText(Letters(), Letters())
     evaluation = evaluate_texts(Spelling(shift=shift), split, evaluators, spelled, decoding)
     text = Text(split, "data", "test", ("in.jsonl",), chosen=True)
-    return TextResult(run, "lstm", Letters(), "word", Letters(target), text, decoding, evaluation)
+    return TextResult(run, "lstm", Letters(), "word", Letters(target), "char", text, decoding, evaluation)
 
 
 def test_json_has_figures_with_their_intervals_and_signatures():
@@ -43,7 +43,8 @@ def test_json_has_figures_with_their_intervals_and_signatures():
     assert "signature" not in one["metrics"]["nats_per_token"]
     assert one["decoding"]["beam"] == 5
     assert one["sentences_per_second"] > 0
-    assert one["target_tokenizer"]["fingerprint"] == "letters-abc"
+    assert one["tokenizer"]["name"] == "word"
+    assert (one["target_tokenizer"]["name"], one["target_tokenizer"]["fingerprint"]) == ("char", "letters-abc")
 
 
 def test_each_run_is_compared_with_the_first_one():

@@ -1,4 +1,4 @@
-"""Baselines are what every fitted model of texts must be, and a model that is not is found out."""
+"""Baselines are what every fitted text-to-text model must be, and a model that is not is found out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`training.evaluators` and `training.monitor` of models of texts: any figure of answers picks the best model."""
+"""`training.evaluators` and `training.monitor` of text-to-text models: any figure of answers picks the best model."""
 
 from __future__ import annotations
 

@@ -508,7 +508,7 @@ def test_a_run_keeps_all_that_its_model_needs(two_tokenizers, tmp_path, registry
     again = Run.open(run.path, registry).text_model()
     for one, other in zip(*(each.target_log_probs(documents, targets) for each in (model, again)), strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(DataError, match="is a model of texts, not a classifier"):
+    with pytest.raises(DataError, match="is a text-to-text model, not a classifier"):
         run.classifier()
 
 
