@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from lmtool.api import Record
 from lmtool.data.encoding import BLOCK_CHARS, blocks
-from lmtool.data.tracker import Tracker
+from lmtool.data.progress import PassProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lmtool.api import Tokenizer
     from lmtool.config import Choice
     from lmtool.data.plan import Plan
-    from lmtool.data.tracker import Progress
+    from lmtool.data.progress import Progress
 
 
 def tokenizers(plan: Plan, progress: Progress) -> tuple[Tokenizer, Tokenizer]:
@@ -48,7 +48,7 @@ def _targets_of(plan: Plan) -> Iterator[Record]:
 def _learn(
     choice: Choice, plan: Plan, records: Iterable[Record], progress: Progress, what: str = "vocabulary"
 ) -> Tokenizer:
-    tracked = Tracker(f"learning the {what}", plan.splits.get("train", []), progress)
+    tracked = PassProgress(f"learning the {what}", plan.splits.get("train", []), progress)
     target = choice.load()
     if hasattr(target, "train_text"):
         tokenizer = target.train_text(_texts(records, tracked), choice.config)
@@ -58,13 +58,13 @@ def _learn(
     return cast("Tokenizer", tokenizer)
 
 
-def _texts(records: Iterable[Record], tracked: Tracker) -> Iterator[str]:
+def _texts(records: Iterable[Record], tracked: PassProgress) -> Iterator[str]:
     for block in blocks(records, BLOCK_CHARS):
         tracked.update()
         yield block.text
 
 
-def _lines(records: Iterable[Record], tracked: Tracker) -> Iterator[str]:
+def _lines(records: Iterable[Record], tracked: PassProgress) -> Iterator[str]:
     for record in records:
         tracked.update()
         yield from record.text.split("\n")

@@ -18,9 +18,9 @@ from lmtool.data.encoding import encode
 from lmtool.data.labels import LabelIds
 from lmtool.data.learning import tokenizers
 from lmtool.data.plan import SPLITS, Plan, make_plan, untrained
+from lmtool.data.progress import PassProgress
 from lmtool.data.target_writer import TargetWriter
 from lmtool.data.tokenizer_folder import FOLDER, TARGET_FOLDER, save_tokenizer, short
-from lmtool.data.tracker import Tracker
 from lmtool.data.writer import DocumentWriter, SplitWriter, described_tokenizer, write_record
 from lmtool.errors import DataError, UsageError
 from lmtool.files import atomic_folder, lock
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from lmtool.api import Record, Tokenizer
     from lmtool.config import Choice, DataConfig
+    from lmtool.data.progress import Progress
     from lmtool.data.reading import Reading
-    from lmtool.data.tracker import Progress
     from lmtool.registry import Registry
 
 logger = logging.getLogger("lmtool.data")
@@ -133,7 +133,7 @@ class _Encoders:
 def _write_split(folder: Path, name: str, plan: Plan, encoders: _Encoders, progress: Progress) -> dict[str, Any]:
     targets = _write_targets(folder, name, plan, encoders, progress)
     split, tokenizer = plan.splits[name], encoders.tokenizer
-    tracked = Tracker(f"encoding {name}", split, progress)
+    tracked = PassProgress(f"encoding {name}", split, progress)
     with ExitStack() as stack:
         stack.callback(tracked.finish)
         writer = SplitWriter(folder, name, tokenizer.vocab_size)
@@ -157,7 +157,7 @@ def _write_targets(folder: Path, name: str, plan: Plan, encoders: _Encoders, pro
     """First: what is missing is found before much was done. Returns what is added to the split's entry."""
     if plan.targets is None:
         return {}
-    tracked = Tracker(f"encoding targets of {name}", plan.splits[name], progress)
+    tracked = PassProgress(f"encoding targets of {name}", plan.splits[name], progress)
     with ExitStack() as stack:
         stack.callback(tracked.finish)
         writer = TargetWriter(folder, name, encoders.target_tokenizer)

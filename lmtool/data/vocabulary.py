@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lmtool.config import Choice, DataConfig
-    from lmtool.data.tracker import Progress
+    from lmtool.data.progress import Progress
     from lmtool.registry import Registry
 
 

@@ -12,7 +12,7 @@ from lmtool.errors import DataError
 from lmtool.tasks import stored, weights_out
 from lmtool.tasks.adaptation import score_and_gradient
 from lmtool.tasks.network import LanguageModelNetwork
-from lmtool.tasks.vocabulary import load_output_layer
+from lmtool.tasks.output_choice import load_output_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

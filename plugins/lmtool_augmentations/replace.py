@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.errors import ConfigError
-from lmtool.tasks.vocabulary import count_ids
+from lmtool.tasks.output_choice import count_ids
 from lmtool_augmentations.base import Rated
 
 if TYPE_CHECKING:

@@ -86,6 +86,12 @@ def test_every_setting_of_the_core_is_documented():
     assert missing == []
 
 
+def test_the_readme_lists_every_page():
+    text = (ROOT / "README.md").read_text()
+
+    assert [page.name for page in PAGES[2:] if f"({page.relative_to(ROOT)})" not in text] == []
+
+
 def test_every_built_in_optimizer_is_documented_with_its_settings():
     from lmtool.registry import Registry
 

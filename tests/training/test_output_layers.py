@@ -12,9 +12,9 @@ import pytest
 from lmtool.errors import ConfigError
 from lmtool.tasks.adaptive import AdaptiveSoftmax
 from lmtool.tasks.output import FullSoftmax
+from lmtool.tasks.output_choice import count_ids, ranks_of
 from lmtool.tasks.sampled import SampledSoftmax, draw
 from lmtool.tasks.some_rows import log_probs_of_some, nll_of_some
-from lmtool.tasks.vocabulary import count_ids, ranks_of
 
 N, V, E = 24, 23, 8
 RANKS = np.random.default_rng(3).permutation(V).astype(np.int32)

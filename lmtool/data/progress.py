@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     """Called with a phase's name and the fraction of it done, 0 to 1."""
 
 
-class Tracker:
+class PassProgress:
     """Fraction done: bytes taken from files over their size; for sources without a size, nothing until the end."""
 
     def __init__(self, phase: str, split: Sequence[Reading], progress: Progress) -> None:
@@ -35,4 +35,4 @@ class Tracker:
         self._progress(self._phase, 1.0)
 
 
-__all__ = ["Tracker"]
+__all__ = ["PassProgress"]
