@@ -392,4 +392,4 @@ def _shown(value: Any) -> str:
     return "unset" if value is None else repr(value)
 
 
-__all__ = ["RECORD", "Run", "flat"]
+__all__ = ["KINDS", "RECORD", "Run", "flat"]

@@ -34,6 +34,7 @@ def export(
     from lmtool.data.sinks import STDOUT, open_sink
     from lmtool.posterior import has_posterior, posterior_file
 
+    _check_kind(run)
     opened, model = open_model(run)
     exportable = _exportable(opened, model, to)
     with open_sink(output) as file:
@@ -42,6 +43,17 @@ def export(
         terminal.say(f"the mean alone; {posterior_file(opened)} has a standard deviation of each weight, by its name")
     if output != STDOUT:
         terminal.answer(output)
+
+
+def _check_kind(path: Path) -> None:
+    """Raise DataError of another run than a language model's."""
+    from lmtool.errors import DataError
+    from lmtool.run import KINDS, Run
+
+    run = Run.open(path, terminal.registry())
+    if run.predicts != "tokens":
+        hint = f"what it has learned lies in {path / 'model'}; networks have a weights.safetensors there"
+        raise DataError(f"only language models are exported, and {path} is {KINDS[run.predicts]}", hint)
 
 
 def _exportable(run: Run, model: LanguageModel, to: str) -> ExportableModel:

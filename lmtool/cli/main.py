@@ -95,7 +95,7 @@ def _hint(mistake: Any) -> str:
     if context is None or not any("--set" in one.opts for one in context.command.params):
         return f"`{context.command_path if context else 'lmtool'} --help` shows the options"
     option = (getattr(mistake, "option_name", None) or "").lstrip("-").replace("-", "_")
-    sections = ["evaluation"] if context.command.name == "eval" else list(CORE_SECTIONS)
+    sections = ["evaluation"] if context.info_name == "eval" else list(CORE_SECTIONS)
     for section in sections:
         if option in CORE_SECTIONS[section].model_fields:
             return f"`--set {section}.{option}=…` sets it"

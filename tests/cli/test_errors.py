@@ -161,6 +161,24 @@ def test_a_wrong_setting_is_explained_before_anything_is_done(lmtool, work, opti
     check(lmtool, ["train", "--model", "ngram", "--data", "words", "-o", "out", *options], code, *parts)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["train", "--batch-size", "1"], "`--set training.batch_size=…` sets it"),
+        (["eval", "run", "--batch-size", "1"], "`--set evaluation.batch_size=…` sets it"),
+        (["eval", "run", "--epochs", "1"], "settings are given by `--set section.key=value`"),
+        (["score", "run", "--batch-size", "1"], "`lmtool score --help` shows the options"),
+        (["generate", "run", "--set", "x=1"], "`lmtool generate --help` shows the options"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_an_option_that_there_is_not_is_no_way_to_the_next_mistake(lmtool, work, arguments, hint):
+    done = lmtool(*arguments)
+
+    assert done.code == USAGE
+    assert done.stderr.splitlines()[-1].endswith(hint)
+
+
 @pytest.mark.parametrize("kind", ["model", "tokenizer", "optimizer"])
 def test_an_unknown_component_is_named_with_what_is_installed(lmtool, work, kind):
     arguments = {"model": ["--data", "words"], "tokenizer": ["--data", "train.txt"], "optimizer": ["--data", "words"]}[

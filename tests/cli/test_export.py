@@ -76,3 +76,12 @@ def test_a_folder_that_is_not_there_is_named(lmtool, tiny):
 
     assert done.code == 1
     assert "error: cannot write nowhere/lm.arpa: no such file or directory" in done.stderr
+
+
+def test_what_is_no_language_model_is_said_to_have_its_weights_elsewhere(lmtool, labelled):
+    done = lmtool("export", labelled / "cnn", "--to", "safetensors", "-o", "cnn.safetensors")
+
+    assert done.code == 1
+    assert "only language models are exported, and" in done.stderr
+    assert f"hint: what it has learned lies in {labelled / 'cnn' / 'model'}; networks have a weights" in done.stderr
+    assert (labelled / "cnn" / "model" / "weights.safetensors").is_file()

@@ -230,3 +230,13 @@ def test_a_line_that_is_kept_is_printed_before_the_next_is_asked(tiny):
             assert line == "clock\n" or process.stdout.readline() == line
         process.stdin.close()
         assert process.wait(timeout=300) == 0
+
+
+def test_records_are_scored_as_they_stand_and_a_warning_says_so(lmtool, tiny):
+    text = '{"text": "The clock"}\n'
+    (lmtool.cwd / "records.jsonl").write_text(text)
+
+    done = lmtool("score", tiny / "words", "records.jsonl")
+
+    assert done.stdout == lmtool("score", tiny / "words", input=text).stdout
+    assert "warning: records.jsonl is scored as plain text; `jq -r .text records.jsonl | lmtool score" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -224,3 +225,17 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later(tiny, tmp_path, und
     assert "hint: run the same command to go on" in stderr
     training.finish()
     assert contents(training.run) == undisturbed
+
+
+def test_the_last_line_says_what_the_best_model_was_picked_by(lmtool):
+    rows = [{"text": word, "target": word} for word in ("ant", "bee", "cat")]
+    (lmtool.cwd / "echo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = ["--data", "echo.jsonl", "--valid", "echo.jsonl", "--tokenizer", "word"]
+    small = ["model.hidden_size=4", "task.embedding_size=4", "training.max_steps=1"]
+    picked = ['training.evaluators=["chrf"]', "training.monitor=chrf"]
+    settings = [word for setting in (*small, *picked) for word in ("--set", setting)]
+
+    done = lmtool("train", "--task", "seq2seq", "--model", "lstm", *data, "-o", "run", *settings)
+
+    assert done.code == 0, done.stderr
+    assert re.search(r"done: validation chrf [0-9.]+ at step 1;", done.stderr)
