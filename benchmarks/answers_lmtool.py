@@ -26,7 +26,7 @@ def write(settings: dict[str, Any], run: Run) -> None:
     documents = list(Dataset.open(settings["data"]).split("test").documents())
     model: Any = run.text_model()
     read = [np.asarray(one, np.int64) for one in model._sources(documents)]
-    facts = {"eos_id": model.facts.target_eos_id, "cell": run.config["model"]["name"]}
+    facts = {"eos_id": model.known.target_eos_id, "cell": run.config["model"]["name"]}
     (Path(settings["folder"]) / "facts.json").write_text(json.dumps(facts))
     np.savez(Path(settings["folder"]) / "texts.npz", **{f"{number:06}": ids for number, ids in enumerate(read)})
 

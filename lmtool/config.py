@@ -74,6 +74,16 @@ class RunConfig:
             sections["model"][pretrained.KEY] = self.init_from
         return sections
 
+    def identity(self) -> dict[str, Any]:
+        """As `to_dict`, without what has come since the first version and has its default: see `Config.LATER`."""
+        sections = self.to_dict()
+        for name in SECTIONS:
+            value = getattr(self, name)
+            config = value.config if isinstance(value, Choice) else value
+            if config is not None:
+                sections[name] = {k: v for k, v in sections[name].items() if not config.is_later_default(k)}
+        return sections
+
     def to_toml(self) -> str:
         import tomli_w
 

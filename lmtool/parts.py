@@ -11,9 +11,9 @@ from lmtool.run import RECORD, Run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lmtool.api import Classifier, LanguageModel
+    from lmtool.api import Answerer, Classifier, LanguageModel
 
-Model = TypeVar("Model", "LanguageModel", "Classifier")
+Model = TypeVar("Model", "LanguageModel", "Classifier", "Answerer")
 
 
 @dataclass(frozen=True)
@@ -52,4 +52,14 @@ class ClassifierPart(_Part["Classifier"]):
         return cls(name, run, run.classifier())
 
 
-__all__ = ["ClassifierPart", "Part"]
+class TextPart(_Part["Answerer"]):
+    """A trained text-to-text model."""
+
+    @classmethod
+    def open(cls, name: str, folder: str | Path) -> TextPart:
+        """Raises DataError if it is no run, has no model yet, or is damaged."""
+        run = Run.open(folder)
+        return cls(name, run, run.text_model())
+
+
+__all__ = ["ClassifierPart", "Part", "TextPart"]

@@ -19,7 +19,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
     LATER: ClassVar[frozenset[str]] = frozenset()
-    """Settings that came after people had made datasets with the others: see `identity`."""
+    """Settings that came after people had made datasets or runs with the others: see `identity`."""
 
     FILES: ClassVar[frozenset[str]] = frozenset()
     RUNS: ClassVar[frozenset[str]] = frozenset()
@@ -30,9 +30,11 @@ class Config(BaseModel):
 
         One of `LATER` is left out where it has its default, so that what was made before it came keeps its key.
         """
-        settings = self.model_dump(mode="json")
-        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
-        return {k: v for k, v in settings.items() if k not in defaults or getattr(self, k) != defaults[k]}
+        return {k: v for k, v in self.model_dump(mode="json").items() if not self.is_later_default(k)}
+
+    def is_later_default(self, name: str) -> bool:
+        """Whether a setting is one of `LATER` that has its default."""
+        return name in self.LATER and getattr(self, name) == type(self).model_fields[name].default
 
 
 class ScheduleConfig(Config):
@@ -82,6 +84,8 @@ class DataConfig(Config):
 
 class TrainingConfig(Config):
     """How a model that takes steps is trained. Counted models use the seed alone."""
+
+    LATER = frozenset({"evaluators"})
 
     seed: int = Field(0, ge=0, description="decides initial weights, dropout and the order of batches")
     batch_size: int = Field(20, ge=1, description="B, streams read side by side")

@@ -34,6 +34,13 @@ COMMANDS = {
 """Name to (`module:app`, one line for `lmtool --help`), in the order of a first session."""
 
 
+SETTABLE = {
+    "lmtool eval": ("evaluation",),
+    "lmtool tokenize": ("data",),
+    "lmtool plugins check": (),
+}
+"""Sections of the core that `--set` of a command takes, where these are not all."""
+
 UsageMistake: Any = typer.BadParameter.__base__
 """Typer's base class of what is wrong with a command line; it has no public name."""
 
@@ -95,11 +102,11 @@ def _hint(mistake: Any) -> str:
     if context is None or not any("--set" in one.opts for one in context.command.params):
         return f"`{context.command_path if context else 'lmtool'} --help` shows the options"
     option = (getattr(mistake, "option_name", None) or "").lstrip("-").replace("-", "_")
-    sections = ["evaluation"] if context.info_name == "eval" else list(CORE_SECTIONS)
-    for section in sections:
+    for section in SETTABLE.get(context.command_path, tuple(CORE_SECTIONS)):
         if option in CORE_SECTIONS[section].model_fields:
             return f"`--set {section}.{option}=…` sets it"
-    return f"`{context.command_path} --help` shows the options; settings are given by `--set section.key=value`"
+    key = "key=value" if context.command_path == "lmtool plugins check" else "section.key=value"
+    return f"`{context.command_path} --help` shows the options; settings are given by `--set {key}`"
 
 
 def _imported(target: str) -> Any:

@@ -57,8 +57,8 @@ def _check_options(asked: Asked, texts: AskedTexts) -> None:
     if texts.begin and texts.begin_field:
         raise UsageError("--begin is the same for all documents, --begin-field differs", hint="give one of the two")
     if texts.begin_field in asked.form.fields:
-        what = f"--begin-field and --field both name '{texts.begin_field}'"
-        raise UsageError(what, hint="a document's text is not what its answer begins with")
+        what = f"--begin-field names '{texts.begin_field}', which is the document's text"
+        raise UsageError(what, hint="`--field` says in which field that is")
     if texts.begin_field and not asked.form.is_records:
         raise UsageError("--begin-field names a field, and lines of text have none", hint="--field reads JSON Lines")
     if (asked.text or asked.prefix) and not _in_json(asked):

@@ -53,6 +53,7 @@ def repeat(
     from lmtool.data.of_config import dataset_of
     from lmtool.repeat import begin, depends_on_seed, repetitions, undivided
     from lmtool.signals import StopRequest
+    from lmtool.training import check_judges
 
     terminal.settings.quiet = terminal.settings.quiet or quiet
     _check_options(on, folds)
@@ -64,6 +65,7 @@ def repeat(
         from lmtool.heap import keep_heap
 
         keep_heap()
+    check_judges(resolved, terminal.registry())
     with StopRequest() as stop:
         with terminal.progress() as shown:
             read = undivided(resolved) if folds else resolved

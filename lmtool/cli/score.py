@@ -58,10 +58,11 @@ def score(
     _check_options(
         context, header=header, as_json=as_json, tokens=tokens, summary=summary, filter_=filter_, invert=invert
     )
+    from lmtool.data.sources import format_suffix
     from lmtool.posterior import parse
 
-    if file.endswith((".jsonl", ".ndjson")):
-        terminal.warn(f"{file} is scored as plain text; `jq -r .text {file} | lmtool score {run}` scores a field")
+    if format_suffix(file) in (".jsonl", ".ndjson"):
+        terminal.warn(f"{file} is scored as plain text; `jq -r .text | lmtool score {run}` scores a field")
     samples = parse(posterior, seed)
     condition = _condition(filter_, spread=samples is not None) if filter_ is not None else None
     opened, model = open_model(run, samples)

@@ -175,7 +175,7 @@ def _default_path(config: RunConfig, dataset: Dataset) -> Path:
     import hashlib
     import json
 
-    settings = {name: section for name, section in config.to_dict().items() if name not in ("data", "evaluation")}
+    settings = {name: section for name, section in config.identity().items() if name not in ("data", "evaluation")}
     text = json.dumps([settings, dataset.key], sort_keys=True)
     return Path("runs") / f"{config.model.name.replace(':', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
@@ -185,7 +185,7 @@ def _answer(run: Run, *, as_json: bool) -> None:
         terminal.answer_json({"schema": 1, "run": str(run.path), "state": run.record["state"], **run.result})
         return
     step = f" at step {run.result['step']}" if "last_step" in run.result else ""  # a counted model takes none
-    monitor = run.config["training"]["monitor"]
+    monitor = run.config["training"].get("monitor", "loss")
     figure = f": validation {_figure(run.result, monitor)}{step}" if "valid_loss" in run.result else ""
     terminal.say(f"done{figure}; `lmtool eval {run.path}` evaluates it")
     terminal.answer(str(run.path))

@@ -164,7 +164,7 @@ def _record(folder: Path, base: RunConfig, dataset: Dataset, space: Space) -> Re
             "there is no validation text, by which trials could be compared",
             hint="`data.valid` names some; `--set data.valid_fraction=0.1` holds out a part of the training documents",
         )
-    settings = flat({name: section for name, section in base.to_dict().items() if name in COMPARED})
+    settings = flat({name: section for name, section in base.identity().items() if name in COMPARED})
     facts = {
         "dataset": dataset.key,
         "config": {key: value for key, value in settings.items() if key not in space},

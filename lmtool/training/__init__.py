@@ -227,6 +227,8 @@ def _waiting(config: RunConfig) -> list[str]:
     found = ["training.patience"] if config.training.patience else []
     if config.training.monitor not in ("loss", "reward"):  # nobody need have asked for these
         found.append("training.monitor")
+    if config.training.evaluators:
+        found.append("training.evaluators")
     is_plateau = getattr(optimizer.config, "schedule", None) == "plateau"
     return [*found, 'optimizer.schedule = "plateau"'] if is_plateau else found
 

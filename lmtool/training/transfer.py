@@ -116,7 +116,7 @@ def embedding_table(source: Any) -> jax.Array:
 
 
 def _is_language_model(source: Any) -> bool:
-    return isinstance(source.functions.network, LanguageModelNetwork)
+    return isinstance(getattr(source.functions, "network", None), LanguageModelNetwork)
 
 
 def _merged(own: Flat, wanted: Flat, here: Flat, name: str) -> Any:

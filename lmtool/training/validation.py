@@ -227,7 +227,7 @@ def check_monitor(
             raise ConfigError(f"training.evaluators: one of them gives '{name}', which validation has anyhow")
         names = (*names, name)
     if monitor not in names:
-        hint = f"`--set 'training.evaluators=[\"{monitor}\"]'` adds figures of answers" if predicts == "texts" else None
+        hint = 'training.evaluators adds figures of answers, as ["bleu"]' if predicts == "texts" else None
         raise ConfigError(f"training.monitor must be one of {', '.join(names)}, got '{monitor}'", hint)
 
 

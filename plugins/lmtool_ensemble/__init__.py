@@ -1,4 +1,4 @@
-"""Several classifiers that are trained on the same documents and asked together."""
+"""Several models that are asked together: classifiers, and networks that write texts."""
 
 from __future__ import annotations
 
@@ -22,4 +22,11 @@ def lmtool_register_models() -> Iterable[Component]:
         config="lmtool_ensemble.config:EnsembleConfig",
         summary="classifiers of any kind, trained one after another, whose probabilities are averaged",
         capabilities=frozenset({"fitted", "classifier"}),
+    )
+    yield Component(
+        name="text-ensemble",
+        target="lmtool_ensemble.texts:TextEnsemble",
+        config="lmtool_ensemble.config:TextEnsembleConfig",
+        summary="trained text-to-text networks that write together: ensemble decoding",
+        capabilities=frozenset({"fitted", "texts"}),
     )

@@ -46,4 +46,12 @@ class EnsembleConfig(Config):
         return members
 
 
-__all__ = ["EnsembleConfig", "Member"]
+class TextEnsembleConfig(Config):
+    """`[model] name = "text-ensemble"`."""
+
+    runs: list[str] = Field(
+        min_length=2, description="folders of trained text-to-text networks; they are copied into this run"
+    )
+
+
+__all__ = ["EnsembleConfig", "Member", "TextEnsembleConfig"]

@@ -168,6 +168,8 @@ def test_a_wrong_setting_is_explained_before_anything_is_done(lmtool, work, opti
         (["eval", "run", "--batch-size", "1"], "`--set evaluation.batch_size=…` sets it"),
         (["eval", "run", "--epochs", "1"], "settings are given by `--set section.key=value`"),
         (["score", "run", "--batch-size", "1"], "`lmtool score --help` shows the options"),
+        (["tokenize", "-o", "out", "--batch-size", "1"], "settings are given by `--set section.key=value`"),
+        (["plugins", "check", "model", "lstm", "--seed", "1"], "settings are given by `--set key=value`"),
         (["generate", "run", "--set", "x=1"], "`lmtool generate --help` shows the options"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

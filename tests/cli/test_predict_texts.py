@@ -83,7 +83,7 @@ def test_an_answer_comes_before_the_next_line_is_asked(text_runs):
         (["--plain", "--json"], 2, "--plain has no use for --json"),
         (["--begin", "a", "--begin-field", "b"], 2, "give one of the two"),
         (["--begin-field", "b"], 2, "--begin-field names a field, and lines of text have none"),
-        (["--field", "b", "--begin-field", "b"], 2, "--begin-field and --field both name 'b'"),
+        (["--field", "b", "--begin-field", "b"], 2, "--begin-field names 'b', which is the document's text"),
         (["--begin", "a\nb"], 1, "an answer is one line, and cannot begin with 'a\\nb'"),
     ],
 )

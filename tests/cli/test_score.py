@@ -239,4 +239,4 @@ def test_records_are_scored_as_they_stand_and_a_warning_says_so(lmtool, tiny):
     done = lmtool("score", tiny / "words", "records.jsonl")
 
     assert done.stdout == lmtool("score", tiny / "words", input=text).stdout
-    assert "warning: records.jsonl is scored as plain text; `jq -r .text records.jsonl | lmtool score" in done.stderr
+    assert "warning: records.jsonl is scored as plain text; `jq -r .text | lmtool score" in done.stderr

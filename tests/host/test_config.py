@@ -183,6 +183,7 @@ def test_the_template_of_every_model_is_valid_as_it_stands(model, tmp_path):
         "dynamic": {"model.run": "a"},
         "ensemble": {"model.members": [{"model": {"name": "linear"}}]},
         "mixture": {"model.runs": ["a", "b"]},
+        "text-ensemble": {"model.runs": ["a", "b"]},
     }
     needed = without_default.get(model, {})
     assert load_config(file, registry, flags=needed) == load_config(
@@ -268,3 +269,19 @@ def test_the_configs_that_come_along_are_valid_and_the_same_when_written_out(pat
     again = resolve(Raw(tomllib.loads(config.to_toml())), registry)
 
     assert again.to_dict() == config.to_dict()
+
+
+def test_what_has_come_later_is_no_part_of_a_runs_identity_until_it_is_set():
+    overrides = ["model.name=lstm", "task.name=seq2seq"]
+    settings = {"training": 'training.evaluators=["bleu"]', "task": "task.scheduled_sampling=0.5"}
+
+    plain = load_config(None, registry, overrides=overrides)
+    given = load_config(None, registry, overrides=[*overrides, *settings.values()])
+
+    for section, key in (("training", "evaluators"), ("task", "scheduled_sampling")):
+        assert key in plain.to_dict()[section]
+        assert key not in plain.identity()[section]
+        assert key in given.identity()[section]
+        assert plain.to_dict()[section].keys() - plain.identity()[section].keys() <= {
+            key, "scheduled_sampling_steps"
+        }  # fmt: skip

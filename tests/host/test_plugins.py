@@ -304,6 +304,7 @@ def test_the_schema_leaves_out_what_cannot_be_used(lmtool, plugin_site):
         "ngram",
         "rnn",
         "sliding-window",
+        "text-ensemble",
         "textcnn",
     ]
     (line,) = done.stderr.splitlines()

@@ -106,6 +106,16 @@ def test_what_cannot_be_monitored_is_refused_before_there_is_a_run(config_of, re
         check_judges(config, registry)
 
 
+def test_what_waits_for_validations_is_said_where_there_are_none(tmp_path, registry):
+    alone = dataset_of(tmp_path / "alone", {"train": reversed_words(4)})
+    config = load_config(None, registry, overrides=[f'data.path="{alone.path}"', *SETTINGS, "training.max_steps=1"])
+    said = []
+
+    train(config, alone, tmp_path / "run", registry, stop=StopRequest(), warn=said.append)
+
+    assert said[0].startswith("training.monitor and training.evaluators will change nothing: there is no validation")
+
+
 def test_counted_models_are_not_validated_by_answers(pairs, registry):
     settings = ["task.name=seq2seq", "model.name=lead", 'training.evaluators=["answers"]']
     with pytest.raises(ConfigError, match=r"training\.evaluators has no use: model 'lead' is counted"):

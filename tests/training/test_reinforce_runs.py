@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -141,3 +142,21 @@ def test_what_the_file_of_a_reward_held_is_noted(tmp_path, registry, monkeypatch
 
     held = {"path": reward.file, "sha256": hashlib.sha256(b"good").hexdigest()}
     assert found == {"contents": {"task.reward.file": held}}
+
+
+def test_a_run_of_texts_starts_another_task_with_its_backbone_and_is_no_language_model(tmp_path, trained, registry):
+    rows = [{"text": f"{one}\n{two}", "target": two} for one, two in pairwise(WORDS)]
+    pairs = dataset_of(tmp_path / "pairs", {"train": rows, "valid": rows})
+    start = trained("pairs", *SOURCE, dataset=pairs)
+    from_it = f'model.init_from="{start.path}"'
+
+    still = ("optimizer.learning_rate=1e-30", "training.max_steps=1")
+    spans = trained("spans", "task.name=span", from_it, *still, dataset=pairs)
+
+    before, after = weights(start), weights(spans)
+    taken = [name for name in after if name.startswith("backbone.")]
+    assert taken
+    for name in (*taken, "embedding"):
+        np.testing.assert_allclose(after[name], before[name], atol=1e-6)
+    with pytest.raises(ConfigError, match=r"model\.init_from: .* is no language model"):
+        trained("lm", "task.name=lm", from_it, dataset=pairs)

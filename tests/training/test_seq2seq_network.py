@@ -14,8 +14,8 @@ from lmtool.tasks.asked import asked
 from lmtool.tasks.seq2seq.attention import additive_scores
 from lmtool.tasks.seq2seq.config import Seq2SeqConfig
 from lmtool.tasks.seq2seq.copying import mass_of, mass_of_all, mixed, overlap
+from lmtool.tasks.seq2seq.functions import Functions
 from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
-from lmtool.tasks.seq2seq.predictor import Functions
 from lmtool_cnn.backbone import CNN
 from lmtool_cnn.config import CNNConfig
 from lmtool_lstm.backbone import LSTM
@@ -79,7 +79,7 @@ class Subject:
         self.source = rng.integers(0, V, (B, S)).astype(np.int32)
         self.mask = np.arange(S)[None] < np.array([5, 2, 3])[:, None]
         self.targets = rng.integers(0, V, (B, T)).astype(np.int32)
-        self._target_log_probs = Functions(self.network).target_log_probs
+        self._target_log_probs = Functions([self.network]).target_log_probs
         self._by_steps = jax.jit(self._read_by_steps)
 
     def by_steps(self, ids):
@@ -88,7 +88,8 @@ class Subject:
 
     def target_log_probs(self, source=None, mask=None, targets=None):
         given = (self.source if source is None else source, self.mask if mask is None else mask)
-        return np.asarray(self._target_log_probs(self.params, *given, self.targets if targets is None else targets))
+        targets = self.targets if targets is None else targets
+        return np.asarray(self._target_log_probs((self.params,), *given, targets))
 
     def _read_by_steps(self, params, source, mask, ids):
         memory = self.network.apply(params, source, mask, method="encode")

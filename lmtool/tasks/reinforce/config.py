@@ -80,7 +80,8 @@ class RewardConfig(Config):
 class ReinforceConfig(RewardConfig, Seq2SeqConfig):
     """`[task] name = "reinforce"`: what `model.init_from` learned from text to text goes on learning, from rewards.
 
-    All settings of `seq2seq` are settings here, too; those left out are those of that run.
+    All settings of `seq2seq` are settings here, too; those left out are those of that run, but for
+    `scheduled_sampling_steps`, which it is past.
     """
 
     reward: str | dict[str, Any] = Field("bleu", description=REWARD)

@@ -15,6 +15,8 @@ EMBEDDING_SIZE = 256
 class Seq2SeqConfig(Config):
     """`[task] name = "seq2seq"`; `[model]` is the decoder's backbone, which must be causal."""
 
+    LATER = frozenset({"scheduled_sampling", "scheduled_sampling_steps"})
+
     encoder: dict[str, Any] | None = Field(
         None,
         description="`name` of a model that reads the source, and its settings; that of [model], in both directions "

@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lmtool.decoding import Prefixes, Target, decode, hypotheses
+from lmtool.decoding import Prefixes, Target, hypotheses
 from lmtool.errors import UsageError
 from lmtool.tasks import stored
 from lmtool.tasks.buckets import grouped
-from lmtool.tasks.seq2seq.copying import mass_of, mixed
+from lmtool.tasks.seq2seq.functions import Functions
 from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
 from lmtool.tasks.seq2seq.pairs import cutter_of
-from lmtool.tasks.seq2seq.states import decoder_of
 from lmtool.tasks.side_by_side import most_at_once, side_by_side
 
 if TYPE_CHECKING:
@@ -24,11 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmtool.api import Backbone, Document, Hypothesis
-    from lmtool.array_types import Key, Stream, StreamLogProbs
-    from lmtool.decoding import Answers
+    from lmtool.array_types import Stream, StreamLogProbs
     from lmtool.settings import DecodingConfig
     from lmtool.tasks.seq2seq.config import Seq2SeqConfig
-    from lmtool.tasks.seq2seq.states import Memory
 
 POSITIONS = 1 << 14
 """Positions that are read by one call, at most. The shapes of what is computed depend on widths alone, so that those of
@@ -56,84 +53,21 @@ class Facts:
         return cls(**{one.name: int(values[one.name]) for one in fields(cls)})
 
 
-class Functions:
-    """The network's compiled functions, shared by all predictors of it."""
+class JointTextModel:
+    """Networks that write together: each next token has the mean of their probabilities.
 
-    def __init__(self, network: Seq2SeqNetwork) -> None:
-        self.network = network
-        self.target_log_probs = jax.jit(self._target_log_probs)
-        self.answers = jax.jit(self._answers, static_argnames=("target", "decoding", "slots"))
+    It has all methods of `lmtool.api.TextModel` but `save`.
 
-    def _target_log_probs(self, params: Any, source: jax.Array, mask: jax.Array, targets: jax.Array) -> jax.Array:
-        """float32 [B, T]."""
-        # TPUs and recent GPUs multiply float32 with fewer bits unless told otherwise.
-        with jax.default_matmul_precision("highest"):
-            readout = self.network.apply(params, source, mask, targets, train=False)
-        weights = self.network.apply(params, method="output_weights")
-        rows = readout.h.reshape(targets.size, -1), targets.reshape(-1)
-        log_probs = self.network.output.target_log_probs(weights, *rows).reshape(targets.shape)
-        if not self.network.config.pointer:
-            return log_probs
-        return mixed(log_probs, readout.gate, mass_of(readout.shares, source, targets))
+    Args:
+        functions: Of the networks, which read the same of a document.
+        params: Of each of them.
+        known: Which they share; not `facts`, which of a fitted model are what its run notes.
+    """
 
-    def _answers(
-        self,
-        params: Any,
-        source: jax.Array,
-        mask: jax.Array,
-        prefixes: Prefixes | None,
-        rows: jax.Array,
-        numbers: jax.Array,
-        key: Key,
-        *,
-        target: Target,
-        decoding: DecodingConfig,
-        slots: int,
-    ) -> Answers:
-        """Of [B, S] sources, of which `rows` [B] are some; B is a multiple of `slots`. See `lmtool.decoding.decode`."""
-        with jax.default_matmul_precision("highest"):
-            memory = self._encode(params, source, mask, rows, slots)
-            step, start = decoder_of(self.network, params, memory)
-            return decode(
-                step,
-                start,
-                target,
-                decoding,
-                memory=memory,
-                slots=slots,
-                prefixes=prefixes,
-                source_mask=mask,
-                rows=rows,
-                key=key,
-                numbers=numbers,
-            )
-
-    def _encode(self, params: Any, source: jax.Array, mask: jax.Array, rows: jax.Array, size: int) -> Memory:
-        """So many sources at once, whatever their number: what is computed of one always has the same shapes."""
-
-        def encoded(source: jax.Array, mask: jax.Array) -> Memory:
-            memory: Memory = self.network.apply(params, source, mask, method="encode")
-            return memory
-
-        def some(arrays: tuple[jax.Array, ...]) -> Memory:
-            source, mask, rows = arrays
-            shapes = jax.eval_shape(encoded, source, mask)
-            nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            memory: Memory = jax.lax.cond(rows.any(), encoded, lambda *_: nothing, source, mask)
-            return memory
-
-        pieces = [leaf.reshape(-1, size, *leaf.shape[1:]) for leaf in (source, mask, rows)]
-        memory: Memory = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.lax.map(some, tuple(pieces)))
-        return memory
-
-
-class NeuralTextModel:
-    """See `lmtool.api.TextModel`."""
-
-    def __init__(self, functions: Functions, params: Any, facts: Facts) -> None:
-        self.functions, self.params, self.facts = functions, params, facts
-        self.vocab_size, self.target_vocab_size = facts.vocab_size, facts.target_vocab_size
-        self._cutter = cutter_of(functions.network.config, facts.eos_id)
+    def __init__(self, functions: Functions, params: tuple[Any, ...], known: Facts) -> None:
+        self.functions, self.all_params, self.known = functions, params, known
+        self.vocab_size, self.target_vocab_size = known.vocab_size, known.target_vocab_size
+        self._cutter = cutter_of(functions.networks[0].config, known.eos_id)
 
     def generate(
         self,
@@ -145,8 +79,8 @@ class NeuralTextModel:
         first: int = 0,
     ) -> list[list[Hypothesis]]:
         self._check(decoding)
-        longest = decoding.max_length or self.facts.longest_target + 1  # its end is a token, too
-        target = Target(self.target_vocab_size, self.facts.target_eos_id, max(1, longest))
+        longest = decoding.max_length or self.known.longest_target + 1  # its end is a token, too
+        target = Target(self.target_vocab_size, self.known.target_eos_id, max(1, longest))
         key = jax.random.key(seed)
 
         def some(numbers: list[int], source: np.ndarray, mask: np.ndarray) -> list[list[Hypothesis]]:
@@ -155,7 +89,7 @@ class NeuralTextModel:
             places = np.zeros(len(source), np.int32)
             places[: len(numbers)] = np.array(numbers) + first
             how = {"target": target, "decoding": decoding, "slots": slots_of(source.shape[1])}
-            answers = self.functions.answers(self.params, source, mask, start, rows, places, key, **how)
+            answers = self.functions.answers(self.all_params, source, mask, start, rows, places, key, **how)
             return hypotheses(answers, len(numbers))
 
         out: list[list[Hypothesis]] = [[] for _ in documents]
@@ -168,10 +102,10 @@ class NeuralTextModel:
 
     def _check(self, decoding: DecodingConfig) -> None:
         """Raises UsageError if attention is asked for that the model does not have, or more tokens than it writes."""
-        if decoding.max_length is None and decoding.min_length > self.facts.longest_target:
-            what = f"min_length must be at most {self.facts.longest_target}, the longest target of training"
+        if decoding.max_length is None and decoding.min_length > self.known.longest_target:
+            what = f"min_length must be at most {self.known.longest_target}, the longest target of training"
             raise UsageError(f"{what}, got {decoding.min_length}", hint="or give a max_length, too")
-        if self.functions.network.config.attention != "none":
+        if self.functions.have_attention:
             return
         if asked := next((name for name in ("coverage_penalty", "replace_unknown") if getattr(decoding, name)), None):
             hint = "leave it out, or train with another `task.attention`"
@@ -195,7 +129,7 @@ class NeuralTextModel:
 
     def target_log_probs(self, documents: Sequence[Document], targets: Sequence[Stream]) -> list[StreamLogProbs]:
         sources = self._sources(documents)
-        ended = [np.append(target, self.facts.target_eos_id).astype(np.int32) for target in targets]
+        ended = [np.append(target, self.known.target_eos_id).astype(np.int32) for target in targets]
         out = [np.zeros(0)] * len(sources)
         for numbers, found in side_by_side(self._some_log_probs, self._pairs(sources, ended)):
             for row, number in enumerate(numbers):
@@ -203,7 +137,7 @@ class NeuralTextModel:
         return out
 
     def _some_log_probs(self, source: np.ndarray, mask: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        return np.asarray(self.functions.target_log_probs(self.params, source, mask, targets), np.float64)
+        return np.asarray(self.functions.target_log_probs(self.all_params, source, mask, targets), np.float64)
 
     def _pairs(self, sources: list[Stream], targets: list[Stream]) -> Iterator[tuple[Any, ...]]:
         """Numbers of pairs, and what is computed of them at once."""
@@ -229,14 +163,22 @@ class NeuralTextModel:
             ids[row, : len(text)], mask[row, : len(text)] = text, True
         return ids, mask
 
+
+class NeuralTextModel(JointTextModel):
+    """One network; see `lmtool.api.TextModel`."""
+
+    def __init__(self, functions: Functions, params: Any, known: Facts) -> None:
+        super().__init__(functions, (params,), known)
+        self.params = params
+
     def with_params(self, params: Any) -> NeuralTextModel:
-        return NeuralTextModel(self.functions, params, self.facts)
+        return NeuralTextModel(self.functions, params, self.known)
 
     def save(self, folder: Path) -> None:
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
-        stored.write_facts(folder, asdict(self.facts))
+        stored.write_facts(folder, asdict(self.known))
 
 
 def _prefixes(texts: list[Stream], rows: int) -> Prefixes:
@@ -287,7 +229,7 @@ def load_text_model(folder: Path, config: Seq2SeqConfig, backbone: Backbone, enc
     facts = stored.read_facts(folder, Facts.parse)
     network = Seq2SeqNetwork(config, facts.vocab_size, facts.eos_id, facts.target_vocab_size, encoder, backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
-    return NeuralTextModel(Functions(network), params, facts)
+    return NeuralTextModel(Functions((network,)), params, facts)
 
 
 __all__ = ["Facts", "Functions", "NeuralTextModel", "load_text_model"]

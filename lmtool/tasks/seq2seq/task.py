@@ -15,9 +15,10 @@ from lmtool.tasks.depths import param_depths
 from lmtool.tasks.network import PENALTIES, with_gradient_of
 from lmtool.tasks.seq2seq.batches import Batches, Rows
 from lmtool.tasks.seq2seq.copying import mass_of, mixed
+from lmtool.tasks.seq2seq.functions import Functions
 from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
 from lmtool.tasks.seq2seq.pairs import Pairs, cutter_of
-from lmtool.tasks.seq2seq.predictor import Facts, Functions, NeuralTextModel, load_text_model
+from lmtool.tasks.seq2seq.predictor import Facts, NeuralTextModel, load_text_model
 from lmtool.tasks.seq2seq.scheduled import RATE, partly_said, rate_at
 from lmtool.tasks.softmax import row_log_probs
 
@@ -166,7 +167,7 @@ class Seq2Seq:
 
     @cached_property
     def _functions(self) -> Functions:
-        return Functions(self.network)
+        return Functions((self.network,))
 
     def predictor(self, params: Any) -> NeuralTextModel:
         return NeuralTextModel(self._functions, params, self._facts)
