@@ -75,7 +75,7 @@ def test_score_tells_how_far_the_samples_lie_apart(lmtool, lstm):
     kept = lmtool("score", lstm, "--posterior", "samples:4", "--filter", "nats_sd >= 0", input=text)
 
     header, *rows = [line.split("\t") for line in plain.stdout.splitlines()]
-    assert header == ["nats", "tokens", "perplexity", "unknown", "nats_sd"]
+    assert header == ["nats", "tokens", "token_perplexity", "unknown", "nats_sd"]
     for row, line in zip(rows, lines, strict=True):
         assert float(row[4]) == pytest.approx(line["nats_sd"], abs=1e-6)
         # at most the sum of the tokens' own, as for any sum
