@@ -16,7 +16,7 @@ from lmtool.registry import Registry
 registry = Registry(third_party=False)
 MODELS = (
     "arpa, bag, cnn, copy-source, dynamic, ensemble, gru, lead, linear, lstm, mixture, ngram, rnn, sliding-window, "
-    "textcnn"
+    "text-ensemble, textcnn"
 )
 
 

@@ -205,7 +205,7 @@ def test_an_unknown_component_names_what_there_is(lmtool):
     assert (
         done.stderr == "error: no model named 'ltsm' (did you mean 'lstm'?); "
         "installed: arpa, bag, cnn, copy-source, dynamic, ensemble, gru, lead, linear, lstm, mixture, ngram, rnn, "
-        "sliding-window, textcnn\n"
+        "sliding-window, text-ensemble, textcnn\n"
     )
 
 
