@@ -64,9 +64,8 @@ def documents():
 
 
 @pytest.mark.parametrize("label", sorted(checks("model", "text-ensemble", {"runs": ["any", "other"]})))
-@pytest.mark.parametrize("name", ENSEMBLES)
-def test_an_ensemble_has_every_property_of_an_answerer(name, label):
-    checks("model", "text-ensemble", {"runs": [member(one) for one in ENSEMBLES[name]]})[label]()
+def test_an_ensemble_has_every_property_of_an_answerer(label):
+    checks("model", "text-ensemble", {"runs": [member("cnn"), member("lstm")]})[label]()
 
 
 @pytest.mark.parametrize("name", ENSEMBLES)
