@@ -136,7 +136,7 @@ def test_what_the_file_of_a_reward_held_is_noted(tmp_path, registry, monkeypatch
     reward = Lexicon(file=str(tmp_path / "words"))
     monkeypatch.setattr("lmtool.config.reward_of", lambda task, registry: SimpleNamespace(config=reward))
     plain = SimpleNamespace(config=Config())
-    config = SimpleNamespace(task=plain, model=plain, encoder=None, training=SimpleNamespace(augment=()))
+    config = SimpleNamespace(task=plain, model=plain, encoder=None, training=SimpleNamespace(augment=(), evaluators=()))
 
     found = contents(config, registry, lambda path: "")
 
