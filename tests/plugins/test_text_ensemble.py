@@ -22,7 +22,6 @@ from lmtool.training import train
 SMALL = ("task.embedding_size=8", "training.max_steps=20", "training.batch_size=8", "optimizer.learning_rate=0.03")
 MEMBERS = {
     "lstm": ("model.name=lstm", "model.hidden_size=8"),
-    "other": ("model.name=lstm", "model.hidden_size=12", "training.seed=1"),
     "cnn": ("model.name=cnn", "model.channels=8", "model.num_layers=1", "model.kernel_size=2", "task.positions=20"),
     "blind": ("model.name=lstm", "model.hidden_size=8", "task.attention=none"),
     "copies": ("model.name=lstm", "model.hidden_size=8", "task.pointer=true"),
@@ -30,7 +29,7 @@ MEMBERS = {
     "spans": ("task.name=span", "model.name=cnn", "model.channels=8", "model.num_layers=1", "model.causal=false"),
     "lead": ("model.name=lead",),
 }
-ENSEMBLES = {"alike": ["lstm", "other"], "unlike": ["cnn", "copies", "lstm"], "some-blind": ["blind", "lstm"]}
+ENSEMBLES = {"unlike": ["cnn", "copies", "lstm"], "some-blind": ["blind", "lstm"]}
 REGISTRY = Registry(third_party=False)
 
 
@@ -107,7 +106,7 @@ def test_a_run_beside_itself_answers_as_it_does_alone():
 
 
 def test_a_run_of_members_is_whole_without_theirs(tmp_path):
-    run = ensemble("lstm", "other")
+    run = ensemble("cnn", "lstm")
     texts, targets = documents()
     expected = run.text_model().target_log_probs(texts, targets)
     moved = run.path.rename(tmp_path / "moved")
@@ -134,7 +133,7 @@ def test_members_that_do_not_go_together_are_refused(names, message):
 
 def test_members_of_other_tokenizers_are_refused(tmp_path):
     other = answered_dataset(tmp_path, "char")
-    runs = f'model.runs=["{member("lstm")}", "{member("other")}"]'
+    runs = f'model.runs=["{member("lstm")}", "{member("cnn")}"]'
     overrides = [f'data.path="{other.path}"', "task.name=seq2seq", "model.name=text-ensemble", runs]
     config = load_config(None, REGISTRY, overrides=overrides)
     with pytest.raises(ConfigError, match=r"model\.runs: .* has another tokenizer than"):
