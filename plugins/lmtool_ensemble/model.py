@@ -7,7 +7,6 @@ MODEL/
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import shutil
@@ -18,7 +17,7 @@ import numpy as np
 
 from lmtool import em
 from lmtool.config import Raw, resolve
-from lmtool.errors import ConfigError, DataError
+from lmtool.errors import ConfigError
 from lmtool.evaluation.classes import class_predictions, outcome_log_probs
 from lmtool.parts import ClassifierPart
 from lmtool.registry import Registry
@@ -26,6 +25,7 @@ from lmtool.repeat import with_seed
 from lmtool.signals import StopRequest
 from lmtool.tasks.fitted import gives_classes
 from lmtool.training import train
+from lmtool_ensemble.record import read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from lmtool_ensemble.config import EnsembleConfig
 
 logger = logging.getLogger("lmtool.ensemble")
-
-RECORD = "ensemble.json"
-FORMAT = 1
 
 
 class Ensemble:
@@ -98,7 +95,7 @@ class Ensemble:
 
     def load(self, folder: Path) -> ClassifierEnsemble:
         """Raises DataError if it is damaged."""
-        weights = _read_record(Path(folder) / RECORD)
+        weights = read_record(Path(folder), _weights_of)
         names = [f"member-{number}" for number in range(len(weights))]
         return ClassifierEnsemble([ClassifierPart.open(name, Path(folder) / name) for name in names], weights)
 
@@ -136,23 +133,14 @@ class ClassifierEnsemble:
         """Write `ensemble.json` and a folder for each member."""
         for number, part in enumerate(self.parts):
             part.save(Path(folder) / f"member-{number}")
-        record = {"format": FORMAT, "weights": [float(weight) for weight in self.weights]}
-        (Path(folder) / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        write_record(Path(folder), {"weights": [float(weight) for weight in self.weights]})
 
 
-def _read_record(path: Path) -> np.ndarray:
-    """Weights of the members. Raises DataError if the file is missing or damaged."""
-    try:
-        record = json.loads(path.read_bytes())
-        if record["format"] != FORMAT:
-            raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
-        weights = np.array([float(weight) for weight in record["weights"]])
-        if not len(weights) or not (weights >= 0).all() or not abs(weights.sum() - 1) < 1e-6:
-            raise ValueError("no weights")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged") from None
+def _weights_of(record: dict[str, Any]) -> np.ndarray:
+    """Of the members. Raises ValueError if they are none."""
+    weights = np.array([float(weight) for weight in record["weights"]])
+    if not len(weights) or not (weights >= 0).all() or not abs(weights.sum() - 1) < 1e-6:
+        raise ValueError("no weights")
     return weights
 
 

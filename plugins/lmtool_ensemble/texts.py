@@ -7,17 +7,17 @@ MODEL/
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lmtool.errors import ConfigError, DataError
+from lmtool.errors import ConfigError
 from lmtool.parts import TextPart
 from lmtool.run import Run
 from lmtool.tasks.seq2seq.functions import Functions
 from lmtool.tasks.seq2seq.predictor import JointTextModel, NeuralTextModel
+from lmtool_ensemble.record import read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lmtool.ensemble")
 
-RECORD = "ensemble.json"
-FORMAT = 1
 READ_ALIKE = ("max_source_length", "keep", "line_ends")
 """Settings of a task that say what is read of a document."""
 
@@ -63,7 +61,7 @@ class TextEnsemble:
 
     def load(self, folder: Path) -> TextEnsembleModel:
         """Raises DataError if it is damaged."""
-        names = _read_record(Path(folder) / RECORD)
+        names = read_record(Path(folder), _names_of)
         return TextEnsembleModel([TextPart.open(name, folder / f"member-{i}") for i, name in enumerate(names)])
 
 
@@ -91,8 +89,7 @@ class TextEnsembleModel(JointTextModel):
         """`ensemble.json`, and each member in a folder of its own."""
         for number, part in enumerate(self._parts):
             part.save(folder / f"member-{number}")
-        record = {"format": FORMAT, "runs": [part.name for part in self._parts]}
-        (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_record(folder, {"runs": [part.name for part in self._parts]})
 
 
 def _writer(part: TextPart) -> NeuralTextModel:
@@ -102,18 +99,11 @@ def _writer(part: TextPart) -> NeuralTextModel:
     return part.model
 
 
-def _read_record(path: Path) -> list[str]:
-    try:
-        record = json.loads(path.read_bytes())
-        if record["format"] != FORMAT:
-            raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
-        names = [str(name) for name in record["runs"]]
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged") from None
+def _names_of(record: dict[str, Any]) -> list[str]:
+    """Of the runs. Raises ValueError if there are none."""
+    names = [str(name) for name in record["runs"]]
     if not names:
-        raise DataError(f"{path} is damaged")
+        raise ValueError("no runs")
     return names
 
 
