@@ -137,7 +137,7 @@ def make_side(dataset: Path, shape: str, optimizer: str, options: argparse.Names
     from lmtool.data.dataset import Dataset
     from lmtool.devices import DeviceOptions
     from lmtool.registry import Registry
-    from lmtool.training import make_learner
+    from lmtool.training.learner import make_learner
     from lmtool.training.processes import Processes
 
     registry = Registry(third_party=False)

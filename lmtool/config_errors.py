@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lmtool.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from lmtool.config import Raw
+    from lmtool.raw_config import Raw
     from lmtool.settings import Config
 
 _BOUNDS = {

@@ -125,7 +125,7 @@ def as_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Document]:
     import numpy as np
 
     from lmtool.api import Document
-    from lmtool.data.encoding import encode_text
+    from lmtool.data.blocks import encode_text
 
     if not texts:
         return []

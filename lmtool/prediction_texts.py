@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lmtool.prediction import Entry, Form, Lines
     from lmtool.settings import DecodingConfig
 
+_NOTHING = object()
+
 AT_ONCE = 1024
 """Documents that a model answers at once: memory does not depend on how many there are."""
 
@@ -61,6 +63,10 @@ class Begin:
 
     text: str = ""
     field: str | None = None
+
+    def is_known_to(self, entry: Entry) -> bool:
+        """Whether a record says something of it, be it null."""
+        return self.field is not None and field_of(entry.fields, self.field, _NOTHING) is not _NOTHING
 
     def of(self, entry: Entry) -> str:
         """Raises DataError if what the record has there is no text; null and nothing at all stand for none."""

@@ -15,8 +15,9 @@ from lmtool.predicts import Predicts, predicted_with
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from lmtool.config import Choice, Raw, RunConfig
+    from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
+    from lmtool.raw_config import Raw
     from lmtool.registry import Registry
 
 KEY = "init_from"

@@ -9,7 +9,7 @@ from itertools import chain, repeat
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
 
-from lmtool.evaluation.report import number
+from lmtool.evaluation.json_report import number
 from lmtool.number_rows import DECIMALS, Column, rows_of
 from lmtool.scoring import SPREAD
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lmtool.data.blocks import encode_text
 from lmtool.data.counts import bytes_by_line, chars_by_line, words_by_line
-from lmtool.data.encoding import encode_text
 from lmtool.evaluation import checked
 from lmtool.posterior import SampledLanguageModel, log_mean
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from lmtool.config import EvaluationConfig
     from lmtool.evaluation.class_report import ClassResult
-    from lmtool.evaluation.report import Result
     from lmtool.evaluation.text import Text
     from lmtool.evaluation.text_report import TextResult
+    from lmtool.evaluation.token_report import TokenResult
     from lmtool.posterior import Samples
     from lmtool.run import Run
 
-    Answer = TypeVar("Answer", Result, ClassResult, TextResult)
+    Answer = TypeVar("Answer", TokenResult, ClassResult, TextResult)
     Judge = Callable[[Run, EvaluationConfig, Text, Callable[[float], None]], Answer]
 
 

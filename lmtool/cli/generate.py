@@ -96,7 +96,7 @@ def _note_unknown(prompt: str, unk_id: int | None, ids: list[int]) -> None:
 
 
 def _to_json(prompt: str, head: str, seed: int, samples: list[Sample]) -> str:
-    from lmtool.evaluation.report import number
+    from lmtool.evaluation.json_report import number
 
     described = [
         {

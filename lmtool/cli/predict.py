@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ import typer
 
 from lmtool.cli import terminal
 from lmtool.cli.models import PosteriorOption, PosteriorSeedOption
+from lmtool.cli.predict_asked import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -139,19 +138,6 @@ def predict(
     predict_classes.classify(opened, asked, asked_classes)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of runs of either kind: the options of that name."""
-
-    file: str
-    form: Form
-    text: bool
-    prefix: str
-    as_json: bool
-    plain: bool
-    seed: int
-
-
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
@@ -202,9 +188,3 @@ def _prepared(run: Run) -> Callable[[str], str]:
         return str
     prepared: Callable[[str], str] = getattr(config, "prepared", str)
     return prepared
-
-
-def write(text: str) -> None:
-    """Whole lines at once, and now: somebody may be waiting for them."""
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lmtool.cli.models import load_classifier
+from lmtool.cli.predict_asked import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lmtool.api import Classifier, Tokenizer
-    from lmtool.cli.predict import Asked
+    from lmtool.cli.predict_asked import Asked
     from lmtool.posterior import Samples
     from lmtool.prediction import Form, Lines, Verdict
     from lmtool.prediction_output import Layout
@@ -103,7 +104,6 @@ class Predictor:
 
     def predict(self, file: str, written: Callable[[Verdict], str]) -> None:
         """A line for each document."""
-        from lmtool.cli.predict import write
         from lmtool.data.encoding import available_cores
         from lmtool.filters import answers, incoming_text
         from lmtool.prediction import in_pieces
@@ -117,7 +117,6 @@ class Predictor:
     def explain(self, file: str, layout: Layout, *, gradient: bool) -> None:
         """A line for each document that also says why; on a terminal, the text with what matters marked."""
         from lmtool.cli.highlight import show
-        from lmtool.cli.predict import write
         from lmtool.filters import incoming_text
         from lmtool.prediction import in_pieces
 

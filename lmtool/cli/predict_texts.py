@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from lmtool.cli import terminal
 from lmtool.cli.models import decoding_of, load_text_model
+from lmtool.cli.predict_asked import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lmtool.cli.predict import Asked
+    from lmtool.cli.predict_asked import Asked
     from lmtool.prediction_texts import Answering, Numbered
     from lmtool.run import Run
     from lmtool.settings import DecodingConfig
@@ -71,7 +74,6 @@ def _in_json(asked: Asked) -> bool:
 
 
 def _write(answering: Answering, asked: Asked, texts: AskedTexts) -> None:
-    from lmtool.cli.predict import write
     from lmtool.data.encoding import available_cores
     from lmtool.filters import answers, incoming_text
     from lmtool.prediction_texts import TextLayout, numbered
@@ -81,8 +83,15 @@ def _write(answering: Answering, asked: Asked, texts: AskedTexts) -> None:
     layout = TextLayout(texts.n_best, texts.scores, field, asked.text, asked.prefix)
     written = layout.to_json if _in_json(asked) else layout.plain
 
+    begin, known, unknown = answering.begin, Event(), Event()
+
     def answered(piece: Numbered) -> str:
-        return "".join(map(written, answering.answers(asked.form.entries(piece.lines), piece.first)))
+        entries = asked.form.entries(piece.lines)
+        for one in entries if begin.field else ():
+            (known if begin.is_known_to(one) else unknown).set()
+        return "".join(map(written, answering.answers(entries, piece.first)))
 
     for text in answers(numbered(incoming_text(asked.file), asked.form), answered, min(2, available_cores())):
         write(text)
+    if unknown.is_set() and not known.is_set():
+        terminal.warn(f"no record has a field '{begin.field}': no answer was made to begin with anything")

@@ -53,7 +53,7 @@ def repeat(
     from lmtool.data.of_config import dataset_of
     from lmtool.repeat import begin, depends_on_seed, repetitions, undivided
     from lmtool.signals import StopRequest
-    from lmtool.training import check_judges
+    from lmtool.training.judges import check_judges
 
     terminal.settings.quiet = terminal.settings.quiet or quiet
     _check_options(on, folds)
@@ -147,7 +147,7 @@ def _answer(folder: Path, config: RunConfig, outcomes: Sequence[Outcome], *, as_
 
 def to_json(outcomes: Sequence[Outcome], summaries: Any) -> dict[str, Any]:
     """Every run's figures, and those of all."""
-    from lmtool.evaluation.report import number
+    from lmtool.evaluation.json_report import number
 
     runs = [
         {

@@ -147,8 +147,8 @@ def _train(
     config: RunConfig, output: Path | None, stop: Any, devices: DeviceOptions, processes: Processes, *, force: bool
 ) -> Run:
     from lmtool.data.of_config import dataset_of
-    from lmtool.training import check_judges
     from lmtool.training import train as train_run
+    from lmtool.training.judges import check_judges
 
     registry = terminal.registry()
     check_judges(config, registry)

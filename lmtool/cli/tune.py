@@ -57,7 +57,7 @@ def tune(
     """
     from lmtool.data.of_config import dataset_of
     from lmtool.signals import StopRequest
-    from lmtool.training import check_judges
+    from lmtool.training.judges import check_judges
     from lmtool.tuning.suggest import check_installed
 
     terminal.settings.quiet = terminal.settings.quiet or quiet

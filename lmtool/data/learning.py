@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from lmtool.api import Record
-from lmtool.data.encoding import BLOCK_CHARS, blocks
+from lmtool.data.blocks import BLOCK_CHARS, blocks
 from lmtool.data.progress import PassProgress
 
 if TYPE_CHECKING:

@@ -16,13 +16,14 @@ import sys
 import traceback
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
+from lmtool.data.blocks import encode_block
 from lmtool.errors import LmtoolError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from lmtool.api import Tokenizer
-    from lmtool.data.encoding import Block, Encoded
+    from lmtool.data.blocks import Block, Encoded
 
 _COMMAND = "from lmtool.data.workers import main; main()"
 
@@ -101,8 +102,6 @@ def _start() -> subprocess.Popen[bytes]:
 
 def main() -> None:
     """The life of a worker: a tokenizer, then blocks, on stdin; what became of each on stdout."""
-    from lmtool.data.encoding import encode_block
-
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a plugin prints must not come between
     with contextlib.suppress(EOFError, BrokenPipeError):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool.evaluation.class_tables import comparison_table, detail_tables
-from lmtool.evaluation.report import SCHEMA, comparisons_to_json, described, metric_to_json, posterior_row
+from lmtool.evaluation.class_tables import detail_tables
+from lmtool.evaluation.json_report import described, metric_to_json, report
 from lmtool.evaluation.significance import Comparison, differences
-from lmtool.evaluation.tables import Columns, best_among, figure_cell
+from lmtool.evaluation.tables import Columns, best_among, comparison_table, figure_cell, posterior_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,8 +69,7 @@ def compare(results: Sequence[ClassResult]) -> list[Comparison]:
 
 def to_json(results: Sequence[ClassResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """The object that `lmtool eval --json` prints."""
-    compared = comparisons_to_json(comparisons)
-    return {"schema": SCHEMA, "results": [_result_to_json(one) for one in results], "comparisons": compared}
+    return report(map(_result_to_json, results), comparisons)
 
 
 def _result_to_json(result: ClassResult) -> dict[str, Any]:

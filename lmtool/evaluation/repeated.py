@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool.evaluation.report import number
+from lmtool.evaluation.json_report import number
 from lmtool.evaluation.tables import number_format
 
 if TYPE_CHECKING:

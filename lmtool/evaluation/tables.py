@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.text import Text as RichText
 
     from lmtool.api import Metric
+    from lmtool.evaluation.json_report import Result
+    from lmtool.evaluation.significance import Comparison
 
     Row = tuple[str, list[str]]
     """A label, and what it says of each run."""
@@ -93,6 +95,13 @@ def _side_by_side(widths: Sequence[int], available: int) -> list[list[int]]:
     return groups
 
 
+def posterior_row(results: Sequence[Result]) -> list[Row]:
+    """How posteriors were used, if any run has one."""
+    if not any(result.posterior for result in results):
+        return []
+    return [("posterior", [result.posterior or "-" for result in results])]
+
+
 def figure_cell(metric: Metric | None, best: bool) -> RichText:
     """A figure with its standard error and its signs; a dash for one that is not there."""
     from rich.text import Text
@@ -115,4 +124,49 @@ def number_format(value: float) -> str:
     return f"{{:.{places}f}}"
 
 
-__all__ = ["Columns", "figure_cell", "number_format"]
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """Each run beside the first one: at least one comparison."""
+    first = comparisons[0].first
+    made = plain_table(f"beside {first}", "figure", "difference", "95 % interval", "p", "test")
+    for comparison in comparisons:
+        for number, one in enumerate(comparison.differences):
+            interval = f"{one.low:+.4f} to {one.high:+.4f}"
+            run = comparison.run if not number else ""
+            made.add_row(run, one.metric, f"{one.value:+.4f}", interval, p_value(one.p_value), one.test)
+    return made
+
+
+def p_value(p: float) -> str:
+    """Two digits; what is below a ten-thousandth is not told apart.
+
+    >>> p_value(0.0312), p_value(0.4), p_value(1e-9)
+    ('0.031', '0.40', '<0.0001')
+    """
+    if p < 1e-4:
+        return "<0.0001"
+    return f"{p:.2f}" if p >= 0.1 else f"{p:.3f}" if p >= 0.01 else f"{p:.4f}"
+
+
+def plain_table(*headers: str) -> Table:
+    """Without rows; numbers are to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    made.add_column(headers[0], overflow="fold")
+    for header in headers[1:]:
+        left = header in ("taken for", "figure", "test")
+        made.add_column(header, justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    return made
+
+
+__all__ = [
+    "Columns",
+    "best_among",
+    "comparison_table",
+    "figure_cell",
+    "number_format",
+    "p_value",
+    "plain_table",
+    "posterior_row",
+]

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.evaluation.bootstrap import paired_differences
-from lmtool.evaluation.class_tables import comparison_table
-from lmtool.evaluation.report import SCHEMA, comparisons_to_json, described, metric_to_json, tokenizer_to_json
+from lmtool.evaluation.json_report import described, metric_to_json, report, tokenizer_to_json
 from lmtool.evaluation.significance import Comparison
-from lmtool.evaluation.tables import Columns, best_among, figure_cell
+from lmtool.evaluation.tables import Columns, best_among, comparison_table, figure_cell
 from lmtool.evaluation.texts import TargetLikelihood
 
 if TYPE_CHECKING:
@@ -95,8 +94,7 @@ def _is_alike(one: Scored, other: Scored) -> bool:
 
 def to_json(results: Sequence[TextResult], comparisons: Sequence[Comparison]) -> dict[str, Any]:
     """The object that `lmtool eval --json` prints."""
-    compared = comparisons_to_json(comparisons)
-    return {"schema": SCHEMA, "results": [_result_to_json(one) for one in results], "comparisons": compared}
+    return report(map(_result_to_json, results), comparisons)
 
 
 def _result_to_json(result: TextResult) -> dict[str, Any]:

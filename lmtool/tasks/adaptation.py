@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
-    from lmtool.tasks.predictor import Functions, State
+    from lmtool.tasks.functions import Functions, State
 
 
 def score_and_gradient(functions: Functions, params: Any, ids: jax.Array, state: State) -> tuple[jax.Array, Any, State]:

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from lmtool.errors import ConfigError
 from lmtool.sharding import sum_over_rows
 from lmtool.tasks.depths import param_depths
+from lmtool.tasks.functions import Functions
 from lmtool.tasks.network import PENALTIES, LanguageModelNetwork, with_gradient_of
 from lmtool.tasks.output import FullSoftmax
 from lmtool.tasks.output_choice import learn_output_layer
-from lmtool.tasks.predictor import Functions, NeuralLanguageModel, load_predictor
+from lmtool.tasks.predictor import NeuralLanguageModel, load_predictor
 from lmtool.tasks.windows import Windows
 
 if TYPE_CHECKING:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from lmtool.errors import DataError
+from lmtool.facts import read_facts, write_facts
 from lmtool.tasks import stored, weights_out
 from lmtool.tasks.adaptation import score_and_gradient
+from lmtool.tasks.functions import Functions, State
 from lmtool.tasks.network import LanguageModelNetwork
 from lmtool.tasks.output_choice import load_output_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from lmtool.api import Backbone, Tokenizer
@@ -25,55 +27,6 @@ LONGEST_WINDOW = 256
 """Time steps that are computed at once; longer texts go through window by window."""
 CONSTANTS = {"ranks"}
 """Names among the stored weights that are not weights; see `OutputLayer.constants`."""
-
-
-class State(NamedTuple):
-    """What has been read: the carry before the last token, and that token."""
-
-    carry: Any
-    last: jax.Array
-    """int32 [B]."""
-
-
-class Functions:
-    """The network's compiled functions, shared by all predictors of it."""
-
-    def __init__(self, network: LanguageModelNetwork, eos_id: int) -> None:
-        self.network = network
-        self.eos_id = eos_id
-        self.score = jax.jit(self._score)
-        self.score_hidden = jax.jit(self._score_hidden)
-        self.next_log_probs = jax.jit(self._next_log_probs)
-
-    def _score(self, params: Any, state: State, ids: jax.Array, mask: jax.Array) -> tuple[jax.Array, State]:
-        log_probs, _, state = self._score_hidden(params, state, ids, mask)
-        return log_probs, state
-
-    def _score_hidden(
-        self, params: Any, state: State, ids: jax.Array, mask: jax.Array
-    ) -> tuple[jax.Array, jax.Array, State]:
-        inputs = jnp.concatenate([state.last[:, None], ids[:, :-1]], axis=1)
-        # What precedes the last real position: with it, the carry stands before the last token.
-        h, carry = self._hidden(params, inputs, mask, state.carry)
-        last = jnp.take_along_axis(ids, mask.sum(axis=1, keepdims=True) - 1, axis=1)[:, 0]
-        rows = (h.reshape(ids.size, h.shape[-1]), ids.reshape(-1))
-        log_probs = self.network.output.target_log_probs(self._output_weights(params), *rows)
-        return log_probs.reshape(ids.shape), h, State(carry, last)
-
-    def _hidden(self, params: Any, inputs: jax.Array, mask: jax.Array | None, carry: Any) -> tuple[jax.Array, Any]:
-        # TPUs and recent GPUs multiply float32 with fewer bits unless told otherwise.
-        with jax.default_matmul_precision("highest"):
-            read: tuple[jax.Array, Any] = self.network.apply(params, inputs, mask, carry, train=False)
-            return read
-
-    def _next_log_probs(self, params: Any, state: State) -> jax.Array:
-        h, _ = self._hidden(params, state.last[:, None], None, state.carry)
-        log_probs: jax.Array = self.network.output.log_probs(self._output_weights(params), h[:, 0])
-        return log_probs
-
-    def _output_weights(self, params: Any) -> Mapping[str, jax.Array]:
-        weights: Mapping[str, jax.Array] = self.network.apply(params, method="output_weights")
-        return weights
 
 
 class NeuralLanguageModel:
@@ -138,7 +91,7 @@ class NeuralLanguageModel:
         # Written by Python, so that a full disk is an OSError as everywhere.
         data = stored.to_safetensors(self.params, self.functions.network.output.constants())
         (folder / stored.WEIGHTS).write_bytes(data)
-        stored.write_facts(folder, {"vocab_size": self.vocab_size, "eos_id": self.functions.eos_id})
+        write_facts(folder / stored.FACTS, {"vocab_size": self.vocab_size, "eos_id": self.functions.eos_id})
 
 
 def _parse(values: Any) -> dict[str, int]:
@@ -156,7 +109,7 @@ def load_predictor(folder: Path, config: LMConfig, backbone: Backbone) -> Neural
     Raises:
         DataError: if a file is missing, damaged, or made for another network.
     """
-    facts = stored.read_facts(folder, _parse)
+    facts = read_facts(folder / stored.FACTS, _parse)
     weights = stored.read_tensors(folder)
     constants = {name: weights.pop(name) for name in CONSTANTS & weights.keys()}
     size = config.embedding_size or backbone.features

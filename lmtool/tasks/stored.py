@@ -1,9 +1,8 @@
-"""A trained network's files: `weights.safetensors`, named by the paths in the parameters, and `model.json`."""
+"""A trained network's arrays, named by the paths in the parameters: `weights.safetensors`, `posterior.safetensors`."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +13,10 @@ from lmtool.errors import DataError
 from lmtool.tasks.files import FACTS, POSTERIOR, WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from lmtool.array_types import Key
-
-T = TypeVar("T")
 
 
 class Network(Protocol):
@@ -85,26 +82,6 @@ def _check_shapes(path: Path, found: Mapping[str, np.ndarray], expected: Mapping
             raise DataError(f"{path}: weight {name} has shape {shape}, {who} {shapes.get(name)}")
 
 
-def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `model.json`."""
-    text = json.dumps({"format": 1, **facts}, indent=2, ensure_ascii=False) + "\n"
-    (folder / FACTS).write_text(text, encoding="utf-8")
-
-
-def read_facts(folder: Path, parse: Callable[[Any], T]) -> T:
-    """`model.json`, parsed. Raises DataError if it is missing or damaged."""
-    path = folder / FACTS
-    try:
-        facts = json.loads(path.read_bytes())
-        if facts["format"] != 1:
-            raise DataError(f"{path}: format {facts['format']} is not known, only 1", "a newer lmtool may read it")
-        return parse(facts)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged") from None
-
-
 __all__ = [
     "FACTS",
     "POSTERIOR",
@@ -112,9 +89,7 @@ __all__ = [
     "as_params",
     "by_name",
     "of_names",
-    "read_facts",
     "read_posterior",
     "read_tensors",
     "to_safetensors",
-    "write_facts",
 ]

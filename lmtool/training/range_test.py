@@ -17,7 +17,7 @@ import numpy as np
 
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DivergedError
-from lmtool.training import make_learner
+from lmtool.training.learner import make_learner
 from lmtool.training.processes import Processes
 
 if TYPE_CHECKING:

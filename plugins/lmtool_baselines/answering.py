@@ -7,7 +7,6 @@ MODEL/
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 from lmtool.api import Hypothesis
 from lmtool.data.targets import without_targets
 from lmtool.data.tokenizer_folder import FOLDER, open_target_tokenizer, open_tokenizer, save_tokenizer
-from lmtool.errors import DataError
+from lmtool.facts import read_facts, write_facts
 from lmtool.registry import Registry
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from lmtool.registry import Found
     from lmtool.settings import DecodingConfig
 
-RECORD = "baseline.json"
-FORMAT = 1
+FACTS = "baseline.json"
 
 
 class Answer(NamedTuple):
@@ -70,16 +68,7 @@ class Baseline:
 
     def load(self, folder: Path) -> TextAnswerer:
         """Raises DataError if it is damaged."""
-        path = Path(folder) / RECORD
-        try:
-            record = json.loads(path.read_bytes())
-            if record["format"] != FORMAT:
-                raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
-            vocab_size, known = int(record["vocab_size"]), dict(record["known"])
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged: {error}") from None
+        vocab_size, known = read_facts(Path(folder) / FACTS, _parse)
         return TextAnswerer(self, *open_tokenizer(Path(folder), Registry()), vocab_size, known)
 
 
@@ -130,9 +119,12 @@ class TextAnswerer:
 
     def save(self, folder: Path) -> None:
         """Write `baseline.json` and the tokenizer."""
-        record = {"format": FORMAT, "vocab_size": self.vocab_size, "known": self.known}
-        (folder / RECORD).write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_facts(folder / FACTS, {"vocab_size": self.vocab_size, "known": self.known})
         save_tokenizer(self.tokenizer, self._found, folder / FOLDER)
+
+
+def _parse(facts: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    return int(facts["vocab_size"]), dict(facts["known"])
 
 
 __all__ = ["Answer", "Baseline", "TextAnswerer"]

@@ -8,7 +8,6 @@ MODEL/
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,14 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from lmtool.errors import DataError
+from lmtool.facts import read_facts, write_facts
 from lmtool.parts import Part
 from lmtool_dynamic.rules import Rule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECORD, RMS, PART = "dynamic.json", "rms.safetensors", "part"
-FORMAT = 1
+FACTS, RMS, PART = "dynamic.json", "rms.safetensors", "part"
 
 
 class Settings(NamedTuple):
@@ -45,42 +44,31 @@ def save(folder: Path, part: Part, settings: Settings, rms: Any) -> None:
         arrays = {name: np.ascontiguousarray(array) for name, array in _named(jax.device_get(rms)).items()}
         (folder / RMS).write_bytes(save(arrays))
     record = {
-        "format": FORMAT,
         "run": part.name,
         "learning_rate": settings.rule.learning_rate,
         "decay": settings.rule.decay,
         "segment": settings.segment,
         "epsilon": settings.epsilon,
     }
-    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_facts(folder / FACTS, record)
 
 
 def load(folder: Path) -> tuple[Part, Settings, Any]:
     """What `save` wrote. Raises DataError if it is damaged."""
-    name, settings = _read_record(folder / RECORD)
+    name, settings = read_facts(folder / FACTS, _parse)
     part = Part.open(name, folder / PART)
     model: Any = part.model
     if not hasattr(model, "score_and_gradient"):
-        raise DataError(f"{folder / RECORD} is damaged: {name} has no weights to adapt")
+        raise DataError(f"{folder / FACTS} is damaged: {name} has no weights to adapt")
     return part, settings, None if settings.epsilon is None else _read_rms(folder / RMS, model.params)
 
 
-def _read_record(path: Path) -> tuple[str, Settings]:
-    try:
-        record = json.loads(path.read_bytes())
-        if record["format"] != FORMAT:
-            raise DataError(
-                f"{path}: format {record['format']} is not known, only {FORMAT}", "a newer lmtool may read it"
-            )
-        rule = Rule(float(record["learning_rate"]), float(record["decay"]))
-        epsilon = None if record["epsilon"] is None else float(record["epsilon"])
-        if not all(math.isfinite(size) and size >= 0 for size in (*rule, epsilon or 0.0)) or record["segment"] < 1:
-            raise ValueError("no sizes of a step")
-        return str(record["run"]), Settings(rule, int(record["segment"]), epsilon)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged") from None
+def _parse(record: dict[str, Any]) -> tuple[str, Settings]:
+    rule = Rule(float(record["learning_rate"]), float(record["decay"]))
+    epsilon = None if record["epsilon"] is None else float(record["epsilon"])
+    if not all(math.isfinite(size) and size >= 0 for size in (*rule, epsilon or 0.0)) or record["segment"] < 1:
+        raise ValueError("no sizes of a step")
+    return str(record["run"]), Settings(rule, int(record["segment"]), epsilon)
 
 
 def _read_rms(path: Path, params: Any) -> Any:

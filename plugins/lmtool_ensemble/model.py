@@ -19,13 +19,13 @@ from lmtool import em
 from lmtool.config import Raw, resolve
 from lmtool.errors import ConfigError
 from lmtool.evaluation.classes import class_predictions, outcome_log_probs
+from lmtool.facts import read_facts, write_facts
 from lmtool.parts import ClassifierPart
 from lmtool.registry import Registry
 from lmtool.repeat import with_seed
 from lmtool.signals import StopRequest
 from lmtool.tasks.fitted import gives_classes
 from lmtool.training import train
-from lmtool_ensemble.record import read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from lmtool_ensemble.config import EnsembleConfig
 
 logger = logging.getLogger("lmtool.ensemble")
+
+FACTS = "ensemble.json"
 
 
 class Ensemble:
@@ -95,7 +97,7 @@ class Ensemble:
 
     def load(self, folder: Path) -> ClassifierEnsemble:
         """Raises DataError if it is damaged."""
-        weights = read_record(Path(folder), _weights_of)
+        weights = read_facts(Path(folder) / FACTS, _weights_of)
         names = [f"member-{number}" for number in range(len(weights))]
         return ClassifierEnsemble([ClassifierPart.open(name, Path(folder) / name) for name in names], weights)
 
@@ -133,12 +135,12 @@ class ClassifierEnsemble:
         """Write `ensemble.json` and a folder for each member."""
         for number, part in enumerate(self.parts):
             part.save(Path(folder) / f"member-{number}")
-        write_record(Path(folder), {"weights": [float(weight) for weight in self.weights]})
+        write_facts(Path(folder) / FACTS, {"weights": [float(weight) for weight in self.weights]})
 
 
-def _weights_of(record: dict[str, Any]) -> np.ndarray:
+def _weights_of(facts: dict[str, Any]) -> np.ndarray:
     """Of the members. Raises ValueError if they are none."""
-    weights = np.array([float(weight) for weight in record["weights"]])
+    weights = np.array([float(weight) for weight in facts["weights"]])
     if not len(weights) or not (weights >= 0).all() or not abs(weights.sum() - 1) < 1e-6:
         raise ValueError("no weights")
     return weights

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import ConfigError
+from lmtool.facts import read_facts, write_facts
 from lmtool.parts import TextPart
 from lmtool.run import Run
 from lmtool.tasks.seq2seq.functions import Functions
 from lmtool.tasks.seq2seq.predictor import JointTextModel, NeuralTextModel
-from lmtool_ensemble.record import read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lmtool.ensemble")
 
+FACTS = "ensemble.json"
 READ_ALIKE = ("max_source_length", "keep", "line_ends")
 """Settings of a task that say what is read of a document."""
 
@@ -61,7 +62,7 @@ class TextEnsemble:
 
     def load(self, folder: Path) -> TextEnsembleModel:
         """Raises DataError if it is damaged."""
-        names = read_record(Path(folder), _names_of)
+        names = read_facts(Path(folder) / FACTS, _names_of)
         return TextEnsembleModel([TextPart.open(name, folder / f"member-{i}") for i, name in enumerate(names)])
 
 
@@ -89,7 +90,7 @@ class TextEnsembleModel(JointTextModel):
         """`ensemble.json`, and each member in a folder of its own."""
         for number, part in enumerate(self._parts):
             part.save(folder / f"member-{number}")
-        write_record(folder, {"runs": [part.name for part in self._parts]})
+        write_facts(folder / FACTS, {"runs": [part.name for part in self._parts]})
 
 
 def _writer(part: TextPart) -> NeuralTextModel:
@@ -99,9 +100,9 @@ def _writer(part: TextPart) -> NeuralTextModel:
     return part.model
 
 
-def _names_of(record: dict[str, Any]) -> list[str]:
+def _names_of(facts: dict[str, Any]) -> list[str]:
     """Of the runs. Raises ValueError if there are none."""
-    names = [str(name) for name in record["runs"]]
+    names = [str(name) for name in facts["runs"]]
     if not names:
         raise ValueError("no runs")
     return names

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from lmtool.data.folds import folds_of
 from lmtool.data.labels import check_classes
 from lmtool.errors import DataError
+from lmtool.facts import read_facts, write_facts
 from lmtool_linear.config import LinearConfig
 from lmtool_linear.features import Features
 from lmtool_linear.sharpness import best_temperature, log_probs_of
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 ENOUGH = 2000
 """Held-out documents that a single number, the temperature, is measured on; more folds than that takes are left out."""
 FACTS, TERMS, ARRAYS = "linear.json", "terms.json", "linear.safetensors"
-FORMAT = 1
 
 
 class Linear:
@@ -127,8 +127,7 @@ class LinearClassifier:
         """Write facts and n-grams as JSON, arrays as `.safetensors`."""
         from safetensors.numpy import save_file
 
-        record = {"format": FORMAT, **self._facts}
-        (folder / FACTS).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_facts(folder / FACTS, self._facts)
         (folder / TERMS).write_text(json.dumps(self.features.terms(), ensure_ascii=False), encoding="utf-8")
         arrays = {"matrix": self.weights.matrix, "offset": self.weights.offset, "idf": self.features.idf()}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / ARRAYS)
@@ -136,11 +135,9 @@ class LinearClassifier:
     @classmethod
     def load(cls, folder: Path, config: LinearConfig) -> LinearClassifier:
         """Raises DataError naming the file that is missing or damaged."""
-        facts, terms = (_read(folder / name, _json) for name in (FACTS, TERMS))
-        arrays = _read(folder / ARRAYS, _arrays)
+        facts = read_facts(folder / FACTS, dict)
+        terms, arrays = _read(folder / TERMS, _json), _read(folder / ARRAYS, _arrays)
         try:
-            if facts.pop("format") != FORMAT:
-                raise DataError(f"{folder / FACTS}: its format is not known", hint="a newer lmtool may read it")
             features = Features.restore(config, facts["eos_id"], terms, arrays["idf"])
             weights = Weights(arrays["matrix"], arrays["offset"])
             if weights.matrix.shape != (len(facts["labels"]), features.size):

@@ -7,14 +7,14 @@ MODEL/
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from lmtool.errors import ConfigError, DataError
+from lmtool.errors import ConfigError
+from lmtool.facts import read_facts, write_facts
 from lmtool.parts import Part
 from lmtool.run import Run
 from lmtool_mixture.caches import NeuralCache, UnigramCache
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lmtool.mixture")
 
-RECORD = "mixture.json"
-FORMAT = 1
+FACTS = "mixture.json"
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,12 @@ class Parts:
         for number, part in enumerate(self.runs):
             part.save(folder / f"part-{number}")
         record = {
-            "format": FORMAT,
             "mode": mode,
             "runs": [part.name for part in self.runs],
             "caches": [cache.model_dump(exclude_none=True) for cache in self.caches],
             "weights": list(weights),
         }
-        (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_facts(folder / FACTS, record)
 
 
 def _one(value: Any) -> Any:
@@ -124,31 +122,21 @@ def _other_tokenizer(path: str, paths: Sequence[str], dataset: Dataset) -> Confi
 
 def load(folder: Path) -> tuple[Parts, dict[str, Any]]:
     """What `Parts.save` wrote: the parts, and the record. Raises DataError if it is damaged."""
-    record = _read_record(folder / RECORD)
+    record = read_facts(folder / FACTS, _parse)
     parts = (Part.open(name, folder / f"part-{number}") for number, name in enumerate(record["runs"]))
     return Parts(tuple(parts), tuple(record["caches"])), record
 
 
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_bytes())
-        if record["format"] != FORMAT:
-            raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
-        caches = [_KINDS[one["kind"]].model_validate(one) for one in record["caches"]]
-        weights = [float(weight) for weight in record["weights"]]
-        if record["mode"] not in MODES or not record["runs"] or len(weights) != len(record["runs"]) + len(caches):
-            raise ValueError("what it says does not go together")
-        if not all(map(math.isfinite, weights)):
-            raise ValueError("its weights are no numbers")
-        if any(
-            len(candidates(one)) > 1 or getattr(one, "run", record["runs"][0]) not in record["runs"] for one in caches
-        ):
-            raise ValueError("its caches cannot be made")
-        return {**record, "runs": [str(name) for name in record["runs"]], "caches": caches, "weights": weights}
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged") from None
+def _parse(record: dict[str, Any]) -> dict[str, Any]:
+    caches = [_KINDS[one["kind"]].model_validate(one) for one in record["caches"]]
+    weights = [float(weight) for weight in record["weights"]]
+    if record["mode"] not in MODES or not record["runs"] or len(weights) != len(record["runs"]) + len(caches):
+        raise ValueError("what it says does not go together")
+    if not all(map(math.isfinite, weights)):
+        raise ValueError("its weights are no numbers")
+    if any(len(candidates(one)) > 1 or getattr(one, "run", record["runs"][0]) not in record["runs"] for one in caches):
+        raise ValueError("its caches cannot be made")
+    return {**record, "runs": [str(name) for name in record["runs"]], "caches": caches, "weights": weights}
 
 
 _KINDS: dict[str, type[UnigramCacheConfig] | type[NeuralCacheConfig]] = {

@@ -62,6 +62,25 @@ def test_answers_begin_as_asked(lmtool, text_runs):
     assert own == ["the a cat", "a dog"]
 
 
+def test_a_field_of_beginnings_that_no_record_has_is_told(lmtool, text_runs):
+    known, unknown = (
+        lmtool(
+            "predict",
+            text_runs / "copy",
+            "--field",
+            "body",
+            "--begin-field",
+            name,
+            input='{"body": "a", "its": null}\n',
+        )
+        for name in ("its", "it")
+    )
+
+    assert "warning" not in known.stderr
+    assert "no record has a field 'it'" in unknown.stderr
+    assert known.stdout == unknown.stdout
+
+
 def test_an_answer_comes_before_the_next_line_is_asked(text_runs):
     command = [sys.executable, "-m", "lmtool", "predict", str(text_runs / "copy")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:

@@ -15,8 +15,9 @@ import pytest
 from lmtool.api import Record
 from lmtool.config import Config, DataConfig, Raw, choose
 from lmtool.data import encoding
+from lmtool.data.blocks import blocks
 from lmtool.data.dataset import Dataset
-from lmtool.data.encoding import blocks, encode
+from lmtool.data.encoding import encode
 from lmtool.data.prepare import build, cached_path, make_plan, prepare
 from lmtool.errors import DataError, UsageError
 from lmtool.registry import Registry

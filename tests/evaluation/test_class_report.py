@@ -12,8 +12,9 @@ from rich.console import Console
 
 from lmtool.config import EvaluationConfig
 from lmtool.evaluation import class_report, make_evaluators
-from lmtool.evaluation.class_tables import detail_tables, p_value
+from lmtool.evaluation.class_tables import detail_tables
 from lmtool.evaluation.classes import evaluate_classes
+from lmtool.evaluation.tables import p_value
 from lmtool.evaluation.text import Text as EvaluatedText
 from lmtool.registry import Registry
 

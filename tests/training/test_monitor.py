@@ -14,7 +14,8 @@ from lmtool.evaluation.answers import AnswerText
 from lmtool.evaluation.texts import evaluate_texts
 from lmtool.settings import DecodingConfig, EvaluationConfig
 from lmtool.signals import StopRequest
-from lmtool.training import check_judges, train
+from lmtool.training import train
+from lmtool.training.judges import check_judges
 
 SETTINGS = ("task.name=seq2seq", "model.name=cnn", "model.channels=8", "model.kernel_size=2", "model.num_layers=1",
             "task.embedding_size=8", "task.max_padding=0.9", "training.batch_size=4", "training.max_steps=4",

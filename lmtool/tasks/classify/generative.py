@@ -12,7 +12,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool.data.subset import write_subset
-from lmtool.errors import ConfigError, DataError
+from lmtool.errors import ConfigError
+from lmtool.facts import read_facts, write_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Chosen = tuple[str, np.ndarray]
 
 FACTS = "generative.json"
-FORMAT = 1
 ROWS, WINDOW = 32, 128
 """Documents side by side, and time steps, that a model with a state is asked for at once."""
 
@@ -113,16 +112,7 @@ class Generative:
 
     def load(self, folder: Path) -> GenerativeClassifier:
         """Raises DataError if it is damaged."""
-        path = Path(folder) / FACTS
-        try:
-            record = json.loads(path.read_bytes())
-            if record["format"] != FORMAT:
-                raise DataError(f"{path}: format {record['format']} is not known", "a newer lmtool may read it")
-            facts = Facts.from_json(record)
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged: {error}") from None
+        facts = read_facts(Path(folder) / FACTS, Facts.from_json)
         present = np.flatnonzero(facts.counts).tolist()
         return GenerativeClassifier({one: self.model.load(_folder(Path(folder), one)) for one in present}, facts)
 
@@ -153,8 +143,7 @@ class GenerativeClassifier:
 
     def save(self, folder: Path) -> None:
         """Write `generative.json`, and each class's model into a folder `class-ID`."""
-        record = {"format": FORMAT, **self._facts.to_json()}
-        (folder / FACTS).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_facts(folder / FACTS, self._facts.to_json())
         for one, model in self.models.items():
             _folder(folder, one).mkdir()
             model.save(_folder(folder, one))

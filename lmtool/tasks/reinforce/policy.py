@@ -13,7 +13,7 @@ from lmtool.settings import DecodingConfig
 from lmtool.tasks.output import LOGITS_AT_ONCE
 from lmtool.tasks.reinforce.penalties import Tokens, divergence, entropy, k3, of_drawn, tempered
 from lmtool.tasks.seq2seq.copying import with_copies
-from lmtool.tasks.seq2seq.states import decoder_of
+from lmtool.tasks.seq2seq.functions import decoder_of
 
 if TYPE_CHECKING:
     from lmtool.array_types import Key

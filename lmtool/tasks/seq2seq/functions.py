@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from lmtool.decoding import decode
 from lmtool.tasks.seq2seq.copying import mass_of, mixed
-from lmtool.tasks.seq2seq.states import decoder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +19,23 @@ if TYPE_CHECKING:
     from lmtool.settings import DecodingConfig
     from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
     from lmtool.tasks.seq2seq.states import Memory, State
+
+
+def decoder_of(network: Seq2SeqNetwork, params: Any, memory: Memory) -> tuple[Step, Any]:
+    """What `lmtool.decoding.decode` asks for: a step, and the state before the first.
+
+    Args:
+        network: Whose `step` it is.
+        params: Of the network.
+        memory: Of B sources.
+    """
+
+    def step(memory: Memory, state: State, ids: jax.Array) -> tuple[jax.Array, Any, State]:
+        log_probs, shares, after = network.apply(params, memory, state, ids, method="step")
+        return log_probs, shares, after
+
+    first = network.apply(params, memory, 1, method="initial_state")
+    return step, jax.tree.map(lambda leaf: leaf[:, 0], first)
 
 
 class Functions:
@@ -79,7 +95,7 @@ class Functions:
             )
 
     def _decoder(self, params: tuple[Any, ...], memories: tuple[Memory, ...]) -> tuple[Step, tuple[State, ...]]:
-        """See `lmtool.tasks.seq2seq.states.decoder_of`; memories and states are tuples, those of each network."""
+        """See `decoder_of`; memories and states are tuples, those of each network."""
         parts = [decoder_of(*one) for one in zip(self.networks, params, memories, strict=True)]
 
         def together(memory: Any, state: Any, ids: jax.Array) -> tuple[jax.Array, Any, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lmtool.decoding import Prefixes, Target, hypotheses
 from lmtool.errors import UsageError
+from lmtool.facts import read_facts, write_facts
 from lmtool.tasks import stored
 from lmtool.tasks.buckets import grouped
 from lmtool.tasks.seq2seq.functions import Functions
@@ -178,7 +179,7 @@ class NeuralTextModel(JointTextModel):
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
-        stored.write_facts(folder, asdict(self.known))
+        write_facts(folder / stored.FACTS, asdict(self.known))
 
 
 def _prefixes(texts: list[Stream], rows: int) -> Prefixes:
@@ -226,7 +227,7 @@ def width_of(length: int) -> int:
 
 def load_text_model(folder: Path, config: Seq2SeqConfig, backbone: Backbone, encoder: Backbone) -> NeuralTextModel:
     """What `NeuralTextModel.save` wrote. Raises DataError if a file is missing, damaged, or another network's."""
-    facts = stored.read_facts(folder, Facts.parse)
+    facts = read_facts(folder / stored.FACTS, Facts.parse)
     network = Seq2SeqNetwork(config, facts.vocab_size, facts.eos_id, facts.target_vocab_size, encoder, backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
     return NeuralTextModel(Functions((network,)), params, facts)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-
-if TYPE_CHECKING:
-    from lmtool.decoding import Step
-    from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
 
 
 class Memory(NamedTuple):
@@ -52,21 +48,4 @@ class Readout(NamedTuple):
     """float32 [B, T], attention to where it was before; None without `coverage`."""
 
 
-def decoder_of(network: Seq2SeqNetwork, params: Any, memory: Memory) -> tuple[Step, Any]:
-    """What `lmtool.decoding.decode` asks for: a step, and the state before the first.
-
-    Args:
-        network: Whose `step` it is.
-        params: Of the network.
-        memory: Of B sources.
-    """
-
-    def step(memory: Memory, state: State, ids: jax.Array) -> tuple[jax.Array, Any, State]:
-        log_probs, shares, after = network.apply(params, memory, state, ids, method="step")
-        return log_probs, shares, after
-
-    first = network.apply(params, memory, 1, method="initial_state")
-    return step, jax.tree.map(lambda leaf: leaf[:, 0], first)
-
-
-__all__ = ["Memory", "Readout", "State", "decoder_of"]
+__all__ = ["Memory", "Readout", "State"]

@@ -11,6 +11,7 @@ import numpy as np
 from lmtool.api import Hypothesis
 from lmtool.data.tokenizer_folder import FOLDER, open_tokenizer, save_tokenizer
 from lmtool.errors import DataError
+from lmtool.facts import read_facts, write_facts
 from lmtool.registry import Registry
 from lmtool.tasks import stored
 from lmtool.tasks.buckets import assign, grouped
@@ -198,7 +199,7 @@ class SpanModel:
         """`weights.safetensors`, its names the paths in the parameters, `model.json`, and `tokenizer/`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
-        stored.write_facts(folder, asdict(self.facts))
+        write_facts(folder / stored.FACTS, asdict(self.facts))
         save_tokenizer(self.tokenizer, self._found, folder / FOLDER)
 
 
@@ -223,7 +224,7 @@ def _restricted(log_probs: np.ndarray, context: Stream, prefix: Stream, decoding
 
 def load_span_model(folder: Path, config: SpanConfig, backbone: Backbone) -> SpanModel:
     """What `SpanModel.save` wrote. Raises DataError if a file is missing, damaged, or another network's."""
-    facts = stored.read_facts(folder, Facts.parse)
+    facts = read_facts(folder / stored.FACTS, Facts.parse)
     network = SpanNetwork(config, facts.vocab_size, facts.eos_id, backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
     tokenizer, found = open_tokenizer(folder, Registry())

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from lmtool.api import Metric
-from lmtool.evaluation import Evaluation, report
+from lmtool.evaluation import Evaluation, json_report, token_report
 from lmtool.evaluation.blocks import LEAST, Blocks
 from lmtool.evaluation.text import Text as EvaluatedText
+from lmtool.evaluation.token_report import FEWEST, TokenResult
 
 
 def text_of(ids):
@@ -28,13 +29,13 @@ def text_of(ids):
 def result(run="run", *, lines=("ab", "c"), letters="abc", **metrics):
     tokenizer = Letters(letters)
     evaluation = Evaluation(metrics, streams=2, carried=True, seconds=1.0)
-    return report.Result(run, "ngram", tokenizer, "letters", text_of(Text(list(lines), tokenizer)), evaluation)
+    return TokenResult(run, "ngram", tokenizer, "letters", text_of(Text(list(lines), tokenizer)), evaluation)
 
 
 def printed(results, width):
     """The lines of each table."""
     console = Console(file=io.StringIO(), width=width)
-    for table in report.tables(results, width):
+    for table in token_report.tables(results, width):
         console.print(table, crop=False)
         console.print("next")
     return [text.splitlines() for text in console.file.getvalue().split("next\n")[:-1]]
@@ -46,7 +47,7 @@ def shown(*results):
 
 
 def test_json_has_value_error_and_n():
-    answer = report.to_json(
+    answer = token_report.to_json(
         [result(nats=Metric(12.5, n=5, stderr=0.5), bits_per_byte=Metric(1.0, 7, lower_bound=True))]
     )
 
@@ -65,14 +66,14 @@ def test_a_model_that_adapts_is_marked():
     plain = result(nats=Metric(12.5, n=5))
     adapted = dataclasses.replace(plain, evaluation=dataclasses.replace(plain.evaluation, streams=1, adapts=True))
 
-    assert report.to_json([adapted])["results"][0]["adapts"] is True
+    assert token_report.to_json([adapted])["results"][0]["adapts"] is True
     assert shown(plain, adapted)["state"] == ["carried,", "2", "streams", "carried,", "1", "stream,", "adapts"]
-    assert any("adapts" in line for line in report.legend([adapted]))
-    assert not any("adapts" in line for line in report.legend([plain]))
+    assert any("adapts" in line for line in token_report.legend([adapted]))
+    assert not any("adapts" in line for line in token_report.legend([plain]))
 
 
 def test_an_infinite_perplexity_is_valid_json():
-    text = json.dumps(report.to_json([result(token_perplexity=Metric(math.inf, n=5))]), allow_nan=False)
+    text = json.dumps(token_report.to_json([result(token_perplexity=Metric(math.inf, n=5))]), allow_nan=False)
 
     value = json.loads(text)["results"][0]["metrics"]["token_perplexity"]["value"]
     assert value == "Infinity"
@@ -81,13 +82,13 @@ def test_an_infinite_perplexity_is_valid_json():
 
 @pytest.mark.parametrize(("value", "expected"), [(math.nan, "NaN"), (-math.inf, "-Infinity"), (1.5, 1.5)])
 def test_numbers_that_json_lacks_are_words(value, expected):
-    assert report.number(value) == expected
+    assert json_report.number(value) == expected
 
 
 def test_the_lowest_perplexity_on_the_same_text_is_best():
     results = [result(token_perplexity=Metric(value, 5)) for value in (9.0, 8.0, 8.5)]
 
-    assert report.best_of(results, "token_perplexity") == {1}
+    assert token_report.best_of(results, "token_perplexity") == {1}
     assert shown(*results)["token_perplexity"] == ["9.0000", "*", "8.0000", "8.5000"]
 
 
@@ -106,7 +107,7 @@ def test_the_lowest_perplexity_on_the_same_text_is_best():
 def test_nothing_is_best_among_figures_that_do_not_compare(first, second):
     name = next(iter(first.evaluation.metrics))
 
-    assert report.best_of([first, second], name) == set()
+    assert token_report.best_of([first, second], name) == set()
 
 
 def test_each_text_has_its_own_best():
@@ -114,26 +115,26 @@ def test_each_text_has_its_own_best():
     results = [result(lines=lines, token_perplexity=Metric(9.0 - i, 5)) for i, lines in enumerate(texts)]
 
     # 9 and 7 on the first text, 8 and 6 on the second, 5 alone on the third
-    assert report.best_of(results, "token_perplexity") == {2, 3}
+    assert token_report.best_of(results, "token_perplexity") == {2, 3}
 
 
 def test_figures_per_word_compare_across_tokenizers():
     results = [result(word_perplexity=Metric(9.0, 4)), result(letters="abcd", word_perplexity=Metric(8.0, 4))]
 
-    assert report.best_of(results, "word_perplexity") == {1}
+    assert token_report.best_of(results, "word_perplexity") == {1}
 
 
 def test_one_run_alone_and_other_metrics_have_no_best():
-    assert report.best_of([result(token_perplexity=Metric(9.0, 5))], "token_perplexity") == set()
-    assert report.best_of([result(nats=Metric(9.0, 5)), result(nats=Metric(8.0, 5))], "nats") == set()
+    assert token_report.best_of([result(token_perplexity=Metric(9.0, 5))], "token_perplexity") == set()
+    assert token_report.best_of([result(nats=Metric(9.0, 5)), result(nats=Metric(8.0, 5))], "nats") == set()
 
 
 def test_signs_are_explained_only_where_they_are():
     plain = [result(token_perplexity=Metric(9.0, 5))]
     signs = [result(token_perplexity=Metric(9.0, 5, 0.5, lower_bound=True)), result(token_perplexity=Metric(8.0, 5))]
 
-    assert report.legend(plain) == []
-    assert [line[0] for line in report.legend(signs)] == ["±", "≥", "*"]
+    assert token_report.legend(plain) == []
+    assert [line[0] for line in token_report.legend(signs)] == ["±", "≥", "*"]
     assert shown(*signs)["token_perplexity"] == ["≥", "9.0000", "±", "0.5000", "*", "8.0000"]
 
 
@@ -208,7 +209,7 @@ def test_a_dataset_of_the_cache_goes_by_the_names_of_its_sources(monkeypatch, tm
 # Two runs -------------------------------------------------------------------------------------------------------------
 
 
-def with_blocks(run, nats, *, letters="abc", count=report.FEWEST):
+def with_blocks(run, nats, *, letters="abc", count=FEWEST):
     one = result(run, lines=["abc"] * 32 * count, letters=letters)  # with its end, a line has four tokens of 128
     blocks = Blocks(one.counts["tokens"])
     blocks.nats[:], blocks.tokens[:] = nats, LEAST
@@ -219,15 +220,15 @@ def test_runs_are_compared_with_the_first_on_the_same_tokens_of_a_text_that_is_l
     first, second = with_blocks("first", 256.0), with_blocks("second", 384.0)
     other, impossible = with_blocks("other", 384.0, letters="abcd"), with_blocks("impossible", math.inf)
 
-    (found,) = report.compare([first, second, other, impossible])
+    (found,) = token_report.compare([first, second, other, impossible])
 
     assert (found.run, found.first) == ("second", "first")
     # three nats a token beside two
-    assert [(one.metric, one.value, one.n) for one in found.differences] == [("nats_per_token", 1.0, report.FEWEST)]
-    assert not report.compare([with_blocks(name, 256.0, count=report.FEWEST - 1) for name in ("first", "second")])
-    (row,) = report.to_json([first, second], [found])["comparisons"]
+    assert [(one.metric, one.value, one.n) for one in found.differences] == [("nats_per_token", 1.0, FEWEST)]
+    assert not token_report.compare([with_blocks(name, 256.0, count=FEWEST - 1) for name in ("first", "second")])
+    (row,) = token_report.to_json([first, second], [found])["comparisons"]
     assert (row["run"], row["value"]) == ("second", 1.0)
-    *_, table = report.all_tables([first, second], [found], 200)
+    *_, table = token_report.all_tables([first, second], [found], 200)
     assert [column.header for column in table.columns][:3] == ["beside first", "figure", "difference"]
 
 
@@ -237,4 +238,4 @@ def test_texts_of_as_many_lines_words_and_bytes_do_not_compare_if_their_blocks_d
     second.evaluation.blocks.tokens[:2] += [1, -1]
 
     assert first.text_key == second.text_key
-    assert report.compare([first, second]) == []
+    assert token_report.compare([first, second]) == []

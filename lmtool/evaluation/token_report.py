@@ -1,16 +1,16 @@
-"""Results of evaluations, as JSON for programs and as a table for people."""
+"""Results of language models, as JSON for programs and as a table for people."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lmtool.evaluation.class_tables import comparison_table
+from lmtool.evaluation.json_report import described, metric_to_json, report
 from lmtool.evaluation.significance import Comparison, token_difference
-from lmtool.evaluation.tables import Columns, figure_cell
+from lmtool.evaluation.tables import Columns, comparison_table, figure_cell, posterior_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +20,15 @@ if TYPE_CHECKING:
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
     from lmtool.evaluation.blocks import Blocks
-    from lmtool.evaluation.class_report import ClassResult
     from lmtool.evaluation.tables import Row
     from lmtool.evaluation.text import Text
-    from lmtool.evaluation.text_report import TextResult
 
-SCHEMA = 1
 FEWEST = 10
 """Blocks of a text that tell of chance."""
 
 
 @dataclass(frozen=True)
-class Result:
+class TokenResult:
     """One run on one text."""
 
     run: str
@@ -55,7 +52,7 @@ class Result:
         return tuple(self.counts[name] for name in ("lines", "words", "bytes"))
 
 
-def compare(results: Sequence[Result]) -> list[Comparison]:
+def compare(results: Sequence[TokenResult]) -> list[Comparison]:
     """Each run beside the first one, where both predict the same tokens of the same text, long enough to be divided."""
     first, *others = results
     found = []
@@ -66,7 +63,7 @@ def compare(results: Sequence[Result]) -> list[Comparison]:
     return found
 
 
-def _same_text(first: Result, other: Result) -> bool:
+def _same_text(first: TokenResult, other: TokenResult) -> bool:
     return first.text_key == other.text_key and first.tokenizer.fingerprint == other.tokenizer.fingerprint
 
 
@@ -76,22 +73,12 @@ def _comparable(ours: Blocks, theirs: Blocks) -> bool:
     return bool(len(ours.tokens) >= FEWEST and is_finite and np.array_equal(ours.tokens, theirs.tokens))
 
 
-def to_json(results: Sequence[Result], comparisons: Sequence[Comparison] = ()) -> dict[str, Any]:
+def to_json(results: Sequence[TokenResult], comparisons: Sequence[Comparison] = ()) -> dict[str, Any]:
     """The object that `lmtool eval --json` prints."""
-    compared = comparisons_to_json(comparisons)
-    return {"schema": SCHEMA, "results": [_result_to_json(result) for result in results], "comparisons": compared}
+    return report(map(_result_to_json, results), comparisons)
 
 
-def comparisons_to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """An object for each difference of each comparison."""
-    return [
-        {"run": one.run, "first": one.first, **asdict(difference)}
-        for one in comparisons
-        for difference in one.differences
-    ]
-
-
-def _result_to_json(result: Result) -> dict[str, Any]:
+def _result_to_json(result: TokenResult) -> dict[str, Any]:
     evaluation = result.evaluation
     return {
         **described(result),
@@ -104,48 +91,10 @@ def _result_to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def described(result: Result | ClassResult | TextResult) -> dict[str, Any]:
-    """What a result is of: run, model, text and tokenizer."""
-    return {
-        "run": result.run,
-        "model": result.model,
-        "posterior": result.posterior,
-        "data": result.text.data,
-        "split": result.text.split,
-        "sources": list(result.text.sources),
-        "tokenizer": {"name": result.tokenizer_name, **tokenizer_to_json(result.tokenizer)},
-    }
-
-
-def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What tells one tokenizer from others."""
-    return {"unit": tokenizer.unit, "vocab_size": tokenizer.vocab_size, "fingerprint": tokenizer.fingerprint}
-
-
-def metric_to_json(metric: Metric) -> dict[str, Any]:
-    """Value, standard error and n of a metric."""
-    stderr = None if metric.stderr is None else number(metric.stderr)
-    described = {"value": number(metric.value), "stderr": stderr, "n": metric.n}
-    return described | ({"lower_bound": True} if metric.lower_bound else {})
-
-
-def number(value: float) -> float | str:
-    """A number as JSON can hold it: those that it has no word for become "Infinity", "-Infinity" or "NaN".
-
-    As strings they stay valid JSON, `float()` of every language reads them, and jq sorts them above all numbers, where
-    null would be below.
-    """
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
 # The table ------------------------------------------------------------------------------------------------------------
 
 
-def tables(results: Sequence[Result], width: int) -> list[Table]:
+def tables(results: Sequence[TokenResult], width: int) -> list[Table]:
     """One column a run; the best of comparable figures is marked, over all runs.
 
     Args:
@@ -156,12 +105,12 @@ def tables(results: Sequence[Result], width: int) -> list[Table]:
     return Columns([result.run for result in results], _facts(results), figures).tables(width)
 
 
-def all_tables(results: Sequence[Result], comparisons: Sequence[Comparison], width: int) -> list[Table]:
+def all_tables(results: Sequence[TokenResult], comparisons: Sequence[Comparison], width: int) -> list[Table]:
     """Figures side by side, and each run beside the first one."""
     return [*tables(results, width), *([comparison_table(comparisons)] if comparisons else [])]
 
 
-def _shown_names(results: Sequence[Result]) -> list[str]:
+def _shown_names(results: Sequence[TokenResult]) -> list[str]:
     """Metrics in order, without those that repeat others because no token is unknown."""
     most_first = sorted((result.evaluation.metrics for result in results), key=len, reverse=True)
     names = dict.fromkeys(name for metrics in most_first for name in metrics)
@@ -170,12 +119,12 @@ def _shown_names(results: Sequence[Result]) -> list[str]:
     return [name for name in names if not name.endswith("_without_oov")]
 
 
-def _cells(results: Sequence[Result], name: str) -> list[tuple[Metric | None, bool]]:
+def _cells(results: Sequence[TokenResult], name: str) -> list[tuple[Metric | None, bool]]:
     best = best_of(results, name)
     return [(result.evaluation.metrics.get(name), i in best) for i, result in enumerate(results)]
 
 
-def legend(results: Sequence[Result]) -> list[str]:
+def legend(results: Sequence[TokenResult]) -> list[str]:
     """What the signs in the table mean; nothing about signs that are not there."""
     metrics = [metric for result in results for metric in result.evaluation.metrics.values()]
     lines = ["± is one standard error"] if any(metric.stderr is not None for metric in metrics) else []
@@ -188,7 +137,7 @@ def legend(results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def _facts(results: Sequence[Result]) -> list[Row]:
+def _facts(results: Sequence[TokenResult]) -> list[Row]:
     return [
         ("model", [result.model for result in results]),
         *posterior_row(results),
@@ -199,13 +148,6 @@ def _facts(results: Sequence[Result]) -> list[Row]:
     ]
 
 
-def posterior_row(results: Sequence[Result | ClassResult]) -> list[Row]:
-    """How posteriors were used, if any run has one."""
-    if not any(result.posterior for result in results):
-        return []
-    return [("posterior", [result.posterior or "-" for result in results])]
-
-
 def _state(evaluation: Evaluation) -> str:
     if not evaluation.carried:
         return "per line"
@@ -213,7 +155,7 @@ def _state(evaluation: Evaluation) -> str:
     return f"carried, {streams}{', adapts' if evaluation.adapts else ''}"
 
 
-def best_of(results: Sequence[Result], name: str) -> set[int]:
+def best_of(results: Sequence[TokenResult], name: str) -> set[int]:
     """Indices of the results with the best value of a metric, one text at a time; none where values do not compare.
 
     Per-token figures, those without unknown words, and lower bounds compare between runs of the same tokenizer only.
@@ -227,7 +169,7 @@ def best_of(results: Sequence[Result], name: str) -> set[int]:
     return {i for indices in by_text.values() for i in _best_of_one_text(results, indices, name)}
 
 
-def _best_of_one_text(results: Sequence[Result], indices: list[int], name: str) -> list[int]:
+def _best_of_one_text(results: Sequence[TokenResult], indices: list[int], name: str) -> list[int]:
     metrics = {i: results[i].evaluation.metrics[name] for i in indices}
     same_tokenizer = len({results[i].tokenizer.fingerprint for i in indices}) == 1
     depends = name.startswith("token_") or name.endswith("_without_oov") or any(m.lower_bound for m in metrics.values())
