@@ -130,11 +130,6 @@ class Dataset:
         return tuple(self.record["targets"]["fields"]) if "targets" in self.record else ()
 
     @property
-    def target_field(self) -> str | None:
-        """The first of `target_fields`; None if the dataset was made without `data.target`."""
-        return next(iter(self.target_fields), None)
-
-    @property
     def has_target_tokenizer(self) -> bool:
         """Whether targets have a tokenizer of their own."""
         return bool(self.record.get("targets", {}).get("tokenizer"))

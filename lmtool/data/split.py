@@ -63,11 +63,6 @@ class Split:
         return self.counts.words
 
     @property
-    def num_chars(self) -> int:
-        """Code points, one for each line end included."""
-        return self.counts.chars
-
-    @property
     def num_bytes(self) -> int:
         """UTF-8 bytes, one for each line end included."""
         return self.counts.bytes

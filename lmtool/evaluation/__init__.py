@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 import numpy as np
 
 from lmtool.api import Evaluator, Metric, TokenPredictions
-from lmtool.config import EvaluationConfig, choose_inline
+from lmtool.config import Choice, EvaluationConfig, choose_inline
 from lmtool.errors import ConfigError, DataError
 from lmtool.evaluation.blocks import Blocks
 
@@ -137,7 +137,7 @@ def make_evaluators(
         takes: What the model gives.
 
     Raises:
-        ConfigError: for one that asks for something else; of texts, for two that give the same figure.
+        ConfigError: for one that asks for something else, two that are the same or, of texts, that give one figure.
     """
     settings = config.evaluators or DEFAULT_EVALUATORS[takes]
     hint = f"leave evaluation.evaluators out for {', '.join(DEFAULT_EVALUATORS[takes])}"
@@ -162,15 +162,19 @@ def evaluators_of(
         hint: For one that asks for something else.
 
     Raises:
-        ConfigError: for one that asks for something else; of texts, for two that give the same figure.
+        ConfigError: for one that asks for something else, two that are the same or, of texts, that give one figure.
     """
     evaluators: list[Any] = []
+    chosen: list[Choice] = []
     for setting in settings:
         choice = choose_inline("evaluator", setting, registry, where)
+        if takes != "texts" and choice in chosen:
+            raise ConfigError(f"{where}: '{choice.name}' stands there twice with the same settings; leave one out")
+        chosen.append(choice)
         evaluator = choice.load()(choice.config)
         if evaluator.takes != takes:
             raise ConfigError(f"{where}: '{choice.name}' takes {evaluator.takes}, {GIVES[takes]}", hint)
-        if takes == "texts":  # others say only afterwards what they give
+        if takes == "texts":  # others say only afterwards what they give, unless they are the same
             for name in evaluator.names:
                 if any(name in one.names for one in evaluators):
                     raise ConfigError(f"{where}: two of them give '{name}'; leave one out")

@@ -112,7 +112,12 @@ def test_documents_may_have_any_number_of_labels(lmtool, labelled):
     ("options", "code", "message"),
     [
         (["--set", 'evaluation.evaluators=["perplexity"]'], 2, "'perplexity' takes tokens, a classifier gives classes"),
-        (["--set", 'evaluation.evaluators=["log-loss", "log-loss"]'], 2, "two of them give 'log_loss'"),
+        (["--set", 'evaluation.evaluators=["log-loss", "log-loss"]'], 2, "'log-loss' stands there twice"),
+        (
+            ["--set", 'evaluation.evaluators=[{name="top-k", k=[1]}, {name="top-k", k=[1, 2]}]'],
+            2,
+            "give 'top_1_accuracy'",
+        ),
         (["--set", 'evaluation.evaluators=[{name="top-k", k=[0]}]'], 2, "must be at least 1"),
         (["--on", "unlabelled.jsonl"], 1, "no label"),
         (["--reliability", "drawn.gif"], 2, "its name must end in one of .png, .svg, .pdf"),

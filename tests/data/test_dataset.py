@@ -75,7 +75,7 @@ def test_counts_are_those_of_the_text(tmp_path_factory, documents):
     assert split.num_lines == text.count("\n")
     assert split.num_words == len(words)
     assert split.num_tokens == len(words) + text.count("\n")
-    assert split.num_chars == len(text)
+    assert split.counts.chars == len(text)
     assert split.num_bytes == len(text.encode())
     assert split.num_unknown == len(unknown) == np.count_nonzero(split.read(0, 10**9) == known.unk_id)
     assert split.num_unknown_bytes == sum(len(word.encode()) for word in unknown)

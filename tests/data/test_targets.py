@@ -55,7 +55,7 @@ TRAIN = [pair("a man\nwalks", "ein mann geht"), pair("a dog", "ein hund"), pair(
 def test_a_target_is_its_ids_without_the_end_and_its_text(tmp_path):
     dataset = make(tmp_path, chosen="byte", train=TRAIN, test=[pair("a", "ja")])
 
-    assert dataset.target_field == "target"
+    assert dataset.target_fields == ("target",)
     assert dataset.target_tokenizer is dataset.tokenizer
     assert dataset.target_vocab_size == dataset.vocab_size == 256
     split = dataset.split("train")
@@ -88,7 +88,7 @@ def test_without_targets_the_cure_is_named(tmp_path):
     dataset = make(tmp_path, target=None, train=TRAIN)
 
     split = dataset.split("train")
-    assert dataset.target_field is None
+    assert dataset.target_fields == ()
     assert not split.has_targets
     assert "targets" not in dataset.record
     for use in (lambda: dataset.target_tokenizer, lambda: dataset.target_vocab_size, lambda: split.target_lengths,
@@ -357,7 +357,7 @@ def test_targets_of_a_data_set_by_name_belong_to_its_digest():
 def test_a_dataset_must_have_the_targets_that_a_config_asks_for(tmp_path):
     made, without = make(tmp_path, train=TRAIN), make(tmp_path, name="other", target=None, train=TRAIN)
 
-    assert prepare(DataConfig(path=str(made.path), target="target"), None, REGISTRY).target_field == "target"
+    assert prepare(DataConfig(path=str(made.path), target="target"), None, REGISTRY).target_fields == ("target",)
     with pytest.raises(DataError, match=r"with the targets of field 'target', and data.target asks for 'summary'"):
         prepare(DataConfig(path=str(made.path), target="summary"), None, REGISTRY)
     with pytest.raises(DataError, match=r"made without targets, and data.target asks for 'target'"):
@@ -454,7 +454,7 @@ def test_a_subset_has_the_targets_of_its_documents(tmp_path, own):
 
     part = write_subset(dataset, tmp_path / "part", {"train": ("train", [7, 2, 2]), "test": ("train", [9])})
 
-    assert part.target_field == "target"
+    assert part.target_fields == ("target",)
     assert part.target_tokenizer.fingerprint == dataset.target_tokenizer.fingerprint
     source, split = dataset.split("train"), part.split("train")
     for place, number in enumerate([7, 2, 2]):
