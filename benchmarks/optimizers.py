@@ -117,8 +117,9 @@ def write_text(file: Path, shape: str) -> None:
 
 
 def make_dataset(folder: Path, shape: str) -> Path:
-    from lmtool.config import DataConfig, Raw, choose
+    from lmtool.config import DataConfig, choose
     from lmtool.data.prepare import build, make_plan
+    from lmtool.raw_config import Raw
     from lmtool.registry import Registry
 
     registry = Registry(third_party=False)

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from lmtool import pretrained
 from lmtool.config_errors import explain
 from lmtool.errors import ConfigError, did_you_mean
-from lmtool.raw_config import Raw, apply_overrides, read_raw, toml_value
+from lmtool.raw_config import Raw, apply_overrides, read_raw
 from lmtool.settings import Config, DataConfig, EvaluationConfig, TrainingConfig
 
 if TYPE_CHECKING:
@@ -309,10 +309,8 @@ __all__ = [
     "Config",
     "DataConfig",
     "EvaluationConfig",
-    "Raw",
     "RunConfig",
     "TrainingConfig",
-    "apply_overrides",
     "check_inline",
     "check_sections",
     "choose",
@@ -321,8 +319,6 @@ __all__ = [
     "data_section",
     "encoder_of",
     "load_config",
-    "read_raw",
     "resolve",
     "reward_of",
-    "toml_value",
 ]

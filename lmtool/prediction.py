@@ -25,7 +25,8 @@ DIGITS = 6
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Halves of pairs, which JSON can spell and UTF-8 cannot."""
-_MISSING = object()
+MISSING = object()
+"""Of a field that a record has not; null is another thing."""
 
 
 class Lines(NamedTuple):
@@ -95,8 +96,8 @@ def text_in(fields: Mapping[str, Any], name: str, where: str) -> str:
     Raises:
         DataError: if there is none, or it is no text.
     """
-    text = field_of(fields, name, _MISSING)
-    if text is _MISSING:
+    text = field_of(fields, name, MISSING)
+    if text is MISSING:
         known = names_of_fields(fields)
         raise DataError(f"{where}: no field '{name}'{did_you_mean(name, known)}; it has {', '.join(known[:8])}")
     if not isinstance(text, str):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmtool.data.fields import field_of
 from lmtool.errors import DataError
-from lmtool.prediction import DIGITS, as_documents, in_pieces, text_in
+from lmtool.prediction import DIGITS, MISSING, as_documents, in_pieces, text_in
 from lmtool.prediction_output import with_predicted
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lmtool.evaluation.answers import AnswerText
     from lmtool.prediction import Entry, Form, Lines
     from lmtool.settings import DecodingConfig
-
-_NOTHING = object()
 
 AT_ONCE = 1024
 """Documents that a model answers at once: memory does not depend on how many there are."""
@@ -66,7 +64,7 @@ class Begin:
 
     def is_known_to(self, entry: Entry) -> bool:
         """Whether a record says something of it, be it null."""
-        return self.field is not None and field_of(entry.fields, self.field, _NOTHING) is not _NOTHING
+        return self.field is not None and field_of(entry.fields, self.field, MISSING) is not MISSING
 
     def of(self, entry: Entry) -> str:
         """Raises DataError if what the record has there is no text; null and nothing at all stand for none."""

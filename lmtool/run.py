@@ -330,7 +330,8 @@ class Run:
 
     def _resolved(self) -> dict[str, Any]:
         """The config by today's schemas: a setting that has come since the run began has its default."""
-        from lmtool.config import Raw, resolve
+        from lmtool.config import resolve
+        from lmtool.raw_config import Raw
 
         return resolve(Raw(self.config, source=str(self.path / "config.toml")), self._registry).to_dict()
 
@@ -347,7 +348,8 @@ class Run:
             yield self
 
     def _choice(self, kind: str) -> Choice:
-        from lmtool.config import Raw, choose
+        from lmtool.config import choose
+        from lmtool.raw_config import Raw
 
         try:
             return choose(Raw(self.config, source=str(self.path / "config.toml")), kind, self._registry)

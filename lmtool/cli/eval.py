@@ -81,6 +81,7 @@ def evaluate(
         _check_about(kind, "classes", {"--details": details, "--baseline": baseline, "--reliability": reliability})
     if kind != "texts":
         _check_about(kind, "texts", {"--output": output})
+    asked.check_evaluators(opened)
     asked.check_posteriors(opened)
     if kind == "tokens":
         from lmtool.cli.eval_tokens import evaluate_language_models

@@ -39,6 +39,13 @@ class Asked:
     samples: Samples | None = None
     """Of the weights of each run that has a posterior; None for its mean."""
 
+    def check_evaluators(self, runs: Sequence[Run]) -> None:
+        """Raise ConfigError, before anything is read, if a run cannot be judged as its config says."""
+        from lmtool.evaluation import make_evaluators
+
+        for run in runs:
+            make_evaluators(evaluation_config(run, self.overrides), terminal.registry(), takes=run.predicts)
+
     def check_posteriors(self, runs: Sequence[Run]) -> None:
         """Say which runs have none. Raises DataError if samples are asked for, and no run has one."""
         from lmtool.posterior import check_posterior, has_posterior
@@ -76,8 +83,9 @@ class Asked:
 
 def evaluation_config(run: Run, overrides: Sequence[str]) -> EvaluationConfig:
     """How a run is evaluated, with `--set` over what its own config says."""
-    from lmtool.config import apply_overrides, core_section
+    from lmtool.config import core_section
     from lmtool.errors import ConfigError
+    from lmtool.raw_config import apply_overrides
 
     raw = evaluation_section(run)
     apply_overrides(raw, overrides)

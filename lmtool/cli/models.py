@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmtool.api import Answerer, Classifier, LanguageModel
-    from lmtool.config import Raw
     from lmtool.posterior import SampledClassifier, SampledLanguageModel, Samples
+    from lmtool.raw_config import Raw
     from lmtool.run import Run
     from lmtool.settings import DecodingConfig
 
@@ -74,7 +74,7 @@ def load_text_model(run: Run) -> Answerer:
 
 def evaluation_section(run: Run) -> Raw:
     """How a run is evaluated, as its config says. Raises DataError if that is missing."""
-    from lmtool.config import Raw
+    from lmtool.raw_config import Raw
 
     source = str(run.path / "config.toml")
     if "evaluation" not in run.config:  # the last of the sections that every run's config has

@@ -53,8 +53,8 @@ def check_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check that a component does what every plugin of its kind must do; exit 1 if it does not."""
-    from lmtool.config import Raw, apply_overrides
     from lmtool.errors import ExitCode, UsageError
+    from lmtool.raw_config import Raw, apply_overrides
     from lmtool.testing import checks
 
     _check_kind(kind)

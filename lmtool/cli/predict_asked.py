@@ -1,8 +1,7 @@
-"""What runs of both kinds predict by: options, and how what is predicted is written."""
+"""What runs of both kinds are asked to predict by."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to predict of: the options of that name."""
+    """The options of that name, and how the input is written."""
 
     file: str
     form: Form
@@ -21,12 +20,3 @@ class Asked:
     as_json: bool
     plain: bool
     seed: int
-
-
-def write(text: str) -> None:
-    """Whole lines at once, and now: somebody may be waiting for them."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-__all__ = ["Asked", "write"]

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lmtool.cli import terminal
 from lmtool.cli.models import load_classifier
-from lmtool.cli.predict_asked import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ class Predictor:
             return "".join(map(written, self.verdicts(lines)))
 
         for text in answers(in_pieces(incoming_text(file)), answer, min(2, available_cores())):
-            write(text)
+            terminal.write_now(text)
 
     def explain(self, file: str, layout: Layout, *, gradient: bool) -> None:
         """A line for each document that also says why; on a terminal, the text with what matters marked."""
@@ -125,7 +125,7 @@ class Predictor:
                 if sys.stdout.isatty():
                     show(verdict, explanation)
                 else:
-                    write(layout.to_json(verdict, explanation))
+                    terminal.write_now(layout.to_json(verdict, explanation))
 
     def _explained(
         self, verdicts: list[Verdict], *, gradient: bool

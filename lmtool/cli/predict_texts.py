@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from lmtool.cli import terminal
 from lmtool.cli.models import decoding_of, load_text_model
-from lmtool.cli.predict_asked import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,6 +91,6 @@ def _write(answering: Answering, asked: Asked, texts: AskedTexts) -> None:
         return "".join(map(written, answering.answers(entries, piece.first)))
 
     for text in answers(numbered(incoming_text(asked.file), asked.form), answered, min(2, available_cores())):
-        write(text)
+        terminal.write_now(text)
     if unknown.is_set() and not known.is_set():
         terminal.warn(f"no record has a field '{begin.field}': no answer was made to begin with anything")

@@ -51,8 +51,10 @@ def repeat(
     """
     from lmtool.config import load_config
     from lmtool.data.of_config import dataset_of
+    from lmtool.evaluation import make_evaluators
     from lmtool.repeat import begin, depends_on_seed, repetitions, undivided
     from lmtool.signals import StopRequest
+    from lmtool.tasks.fitted import predicted_by
     from lmtool.training.judges import check_judges
 
     terminal.settings.quiet = terminal.settings.quiet or quiet
@@ -66,6 +68,7 @@ def repeat(
 
         keep_heap()
     check_judges(resolved, terminal.registry())
+    make_evaluators(resolved.evaluation, terminal.registry(), takes=predicted_by(resolved.task))
     with StopRequest() as stop:
         with terminal.progress() as shown:
             read = undivided(resolved) if folds else resolved

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,9 +117,9 @@ def _score(
         return objects(scores, tokens=tokens) if as_json else columns(scores)
 
     if header:
-        _write(header + "\n")
+        terminal.write_now(header + "\n")
     for text in answers(incoming_text(file), answer, threads):
-        _write(text)
+        terminal.write_now(text)
 
 
 def _filter(
@@ -144,7 +143,7 @@ def _filter(
 
     num_kept = num_lines = 0
     for text, lines in answers(incoming_text(file), answer, threads):
-        _write(text)
+        terminal.write_now(text)
         num_kept, num_lines = num_kept + text.count("\n"), num_lines + lines
     terminal.say(f"kept {num_kept:,} of {num_lines:,} lines")
 
@@ -154,7 +153,7 @@ def _summarise(file: str, scored: Callable[[str], Scores], threads: int, *, as_j
     from lmtool.score_output import Totals, summary
 
     every = answers(incoming_text(file), lambda text: Totals.of(scored(text)), threads)
-    _write(summary(sum(every, Totals()), as_json=as_json, header=header))
+    terminal.write_now(summary(sum(every, Totals()), as_json=as_json, header=header))
 
 
 def _scorer(
@@ -177,9 +176,3 @@ def _scorer(
         return scores
 
     return carried, 0
-
-
-def _write(text: str) -> None:
-    """Whole lines at once, and now: somebody may be waiting for them."""
-    sys.stdout.write(text)
-    sys.stdout.flush()

@@ -56,6 +56,12 @@ def answer_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
+def write_now(text: str) -> None:
+    """Whole lines at once, and now: somebody may be waiting for them."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def say(message: str) -> None:
     """Something worth knowing, to stderr, unless `--quiet`."""
     if not settings.quiet:

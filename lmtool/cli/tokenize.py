@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lmtool.api import Tokenizer
-    from lmtool.config import Choice, DataConfig, Raw
+    from lmtool.config import Choice, DataConfig
     from lmtool.data.dataset import Dataset
+    from lmtool.raw_config import Raw
     from lmtool.registry import Found
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -91,7 +92,8 @@ def tokenize(
 
 
 def _settings(config: Path | None, overrides: list[str] | None, flags: dict[str, Any]) -> Raw:
-    from lmtool.config import apply_overrides, check_sections, read_raw
+    from lmtool.config import check_sections
+    from lmtool.raw_config import apply_overrides, read_raw
 
     raw = read_raw(config)
     for key, value in flags.items():
@@ -193,16 +195,13 @@ def _build(raw: Raw, with_: Path | None, name: str | None, output: Path, *, forc
 
 
 def _filter(files: list[str], tokenizer: Tokenizer, *, tokens: bool, decode: bool) -> None:
-    import sys
-
     from lmtool.data.line_filter import Decoder, Encoder
     from lmtool.filters import incoming_lines
 
     convert = Decoder(tokenizer) if decode else Encoder(tokenizer, tokens=tokens)
     for name in files:
         for lines in incoming_lines(name):
-            sys.stdout.write(convert(lines))
-            sys.stdout.flush()  # somebody may be waiting for the answer to a line
+            terminal.write_now(convert(lines))
 
 
 def _summarise(dataset: Dataset) -> None:

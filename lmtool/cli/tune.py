@@ -103,7 +103,8 @@ def _configs(file: Path, flags: dict[str, Any], overrides: list[str]) -> Callabl
     """From settings to the config with them in it; the file is read once, so that it may change meanwhile."""
     from copy import deepcopy
 
-    from lmtool.config import apply_overrides, read_raw, resolve
+    from lmtool.config import resolve
+    from lmtool.raw_config import apply_overrides, read_raw
 
     raw = read_raw(file)
     for key, value in flags.items():

@@ -1,4 +1,4 @@
-"""Blocks of records, the pieces in which text is encoded, and the ids of one."""
+"""Text to ids in one process: lines at once, and blocks of records, the pieces that processes and threads take."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def blocks(records: Iterable[Record], size: int) -> Iterator[Block]:
 
 
 def encode_text(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """int [N]: the ids of lines that each end with `\n`, by the tokenizer's fastest way."""
+    """int [N]: the ids of lines that each end with `\\n`, by the tokenizer's fastest way."""
     if takes_text(tokenizer):
         return np.asarray(cast("TextTokenizer", tokenizer).encode_text(text))
     return np.asarray(tokenizer.encode_batch(text.split("\n")[:-1]))

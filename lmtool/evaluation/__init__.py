@@ -137,7 +137,8 @@ def make_evaluators(
         takes: What the model gives.
 
     Raises:
-        ConfigError: for one that asks for something else, two that are the same or, of texts, that give one figure.
+        ConfigError: if one asks for something else or, of texts, two give a figure of the same name; of others, if two
+            are the same.
     """
     settings = config.evaluators or DEFAULT_EVALUATORS[takes]
     hint = f"leave evaluation.evaluators out for {', '.join(DEFAULT_EVALUATORS[takes])}"
@@ -162,7 +163,8 @@ def evaluators_of(
         hint: For one that asks for something else.
 
     Raises:
-        ConfigError: for one that asks for something else, two that are the same or, of texts, that give one figure.
+        ConfigError: if one asks for something else or, of texts, two give a figure of the same name; of others, if two
+            are the same.
     """
     evaluators: list[Any] = []
     chosen: list[Choice] = []
@@ -174,7 +176,7 @@ def evaluators_of(
         evaluator = choice.load()(choice.config)
         if evaluator.takes != takes:
             raise ConfigError(f"{where}: '{choice.name}' takes {evaluator.takes}, {GIVES[takes]}", hint)
-        if takes == "texts":  # others say only afterwards what they give, unless they are the same
+        if takes == "texts":  # only these say beforehand what they give
             for name in evaluator.names:
                 if any(name in one.names for one in evaluators):
                     raise ConfigError(f"{where}: two of them give '{name}'; leave one out")

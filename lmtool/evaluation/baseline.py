@@ -7,9 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 from lmtool.cache import cache_folder
-from lmtool.config import Raw, resolve
+from lmtool.config import resolve
 from lmtool.errors import DataError, PluginError
 from lmtool.files import lock
+from lmtool.raw_config import Raw
 from lmtool.run import RECORD, Run
 from lmtool.tasks.fitted import fitted_model
 

@@ -68,7 +68,8 @@ def _count(number: int, *, right: bool) -> RichText:
 def _confusions(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table:
     """The most frequent ones, where there are too many classes for a matrix."""
     cells = [(n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if n and i != j]
-    made = plain_table("most frequent confusions", "taken for", "documents", "of those of the class")
+    headers = ("most frequent confusions", "taken for", "documents", "of those of the class")
+    made = plain_table(*headers, left=("taken for",))
     for n, i, j in sorted(cells, key=lambda cell: (-cell[0], cell[1:]))[:MOST_CONFUSIONS]:
         made.add_row(labels[i], labels[j], f"{n:,}", f"{n / sum(matrix[i]):.1%}")
     return made

@@ -1,4 +1,4 @@
-"""What `lmtool eval --json` says of results of any kind."""
+"""Results as JSON: what `lmtool eval --json` says of those of any kind, and numbers as all commands write them."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
 def metric_to_json(metric: Metric) -> dict[str, Any]:
     """Value, standard error and n of a metric."""
     stderr = None if metric.stderr is None else number(metric.stderr)
-    described = {"value": number(metric.value), "stderr": stderr, "n": metric.n}
-    return described | ({"lower_bound": True} if metric.lower_bound else {})
+    found = {"value": number(metric.value), "stderr": stderr, "n": metric.n}
+    return found | ({"lower_bound": True} if metric.lower_bound else {})
 
 
 def number(value: float) -> float | str:
@@ -90,4 +90,4 @@ def number(value: float) -> float | str:
     return value
 
 
-__all__ = ["SCHEMA", "Result", "described", "metric_to_json", "number", "report", "tokenizer_to_json"]
+__all__ = ["Result", "described", "metric_to_json", "number", "report", "tokenizer_to_json"]

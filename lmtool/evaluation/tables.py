@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from rich.table import Table
     from rich.text import Text as RichText
@@ -127,7 +127,8 @@ def number_format(value: float) -> str:
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Each run beside the first one: at least one comparison."""
     first = comparisons[0].first
-    made = plain_table(f"beside {first}", "figure", "difference", "95 % interval", "p", "test")
+    headers = (f"beside {first}", "figure", "difference", "95 % interval", "p", "test")
+    made = plain_table(*headers, left=("figure", "test"))
     for comparison in comparisons:
         for number, one in enumerate(comparison.differences):
             interval = f"{one.low:+.4f} to {one.high:+.4f}"
@@ -147,16 +148,16 @@ def p_value(p: float) -> str:
     return f"{p:.2f}" if p >= 0.1 else f"{p:.3f}" if p >= 0.01 else f"{p:.4f}"
 
 
-def plain_table(*headers: str) -> Table:
-    """Without rows; numbers are to the right."""
+def plain_table(*headers: str, left: Collection[str] = ()) -> Table:
+    """Without rows; columns are flush right but for the first one and those of `left`."""
     from rich import box
     from rich.table import Table
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     made.add_column(headers[0], overflow="fold")
     for header in headers[1:]:
-        left = header in ("taken for", "figure", "test")
-        made.add_column(header, justify="left" if left else "right", no_wrap=not left, overflow="fold")
+        is_text = header in left
+        made.add_column(header, justify="left" if is_text else "right", no_wrap=not is_text, overflow="fold")
     return made
 
 

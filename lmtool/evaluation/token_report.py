@@ -29,7 +29,7 @@ FEWEST = 10
 
 @dataclass(frozen=True)
 class TokenResult:
-    """One run on one text."""
+    """One language model on one text."""
 
     run: str
     model: str

@@ -12,6 +12,7 @@ from lmtool.errors import DataError
 from lmtool.facts import read_facts, write_facts
 from lmtool.tasks import stored, weights_out
 from lmtool.tasks.adaptation import score_and_gradient
+from lmtool.tasks.files import FACTS
 from lmtool.tasks.functions import Functions, State
 from lmtool.tasks.network import LanguageModelNetwork
 from lmtool.tasks.output_choice import load_output_layer
@@ -91,7 +92,7 @@ class NeuralLanguageModel:
         # Written by Python, so that a full disk is an OSError as everywhere.
         data = stored.to_safetensors(self.params, self.functions.network.output.constants())
         (folder / stored.WEIGHTS).write_bytes(data)
-        write_facts(folder / stored.FACTS, {"vocab_size": self.vocab_size, "eos_id": self.functions.eos_id})
+        write_facts(folder / FACTS, {"vocab_size": self.vocab_size, "eos_id": self.functions.eos_id})
 
 
 def _parse(values: Any) -> dict[str, int]:
@@ -109,7 +110,7 @@ def load_predictor(folder: Path, config: LMConfig, backbone: Backbone) -> Neural
     Raises:
         DataError: if a file is missing, damaged, or made for another network.
     """
-    facts = read_facts(folder / stored.FACTS, _parse)
+    facts = read_facts(folder / FACTS, _parse)
     weights = stored.read_tensors(folder)
     constants = {name: weights.pop(name) for name in CONSTANTS & weights.keys()}
     size = config.embedding_size or backbone.features

@@ -10,7 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lmtool.errors import DataError
-from lmtool.tasks.files import FACTS, POSTERIOR, WEIGHTS
+from lmtool.tasks.files import POSTERIOR, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +83,6 @@ def _check_shapes(path: Path, found: Mapping[str, np.ndarray], expected: Mapping
 
 
 __all__ = [
-    "FACTS",
     "POSTERIOR",
     "WEIGHTS",
     "as_params",

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.dataset import Dataset
 from lmtool.data.prepare import build, make_plan
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 _WHO = (

@@ -27,7 +27,7 @@ def check_judges(config: RunConfig, registry: Registry) -> None:
 
 
 def answer_judges(config: RunConfig, registry: Registry) -> list[TextEvaluator]:
-    """Those of `training.evaluators`. Raises ConfigError if one judges something else."""
+    """Those of `training.evaluators`. Raises ConfigError if one judges something else, or two give the same figure."""
     return evaluators_of(config.training.evaluators, registry, takes="texts", where="training.evaluators")
 
 

@@ -34,7 +34,7 @@ def make_learner(
     processes: Processes,
     scaling: Scaling | None = None,
 ) -> Learner:
-    """What takes the steps that a config asks for; see `train` for the arguments.
+    """What takes the steps that a config asks for; see `lmtool.training.train` for the arguments.
 
     Args:
         scaling: What becomes of each update besides, on top of what the config says.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lmtool.config import read_raw, toml_value
 from lmtool.errors import ConfigError, did_you_mean
+from lmtool.raw_config import read_raw, toml_value
 from lmtool.run import flat
 
 if TYPE_CHECKING:

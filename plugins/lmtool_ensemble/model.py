@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lmtool import em
-from lmtool.config import Raw, resolve
+from lmtool.config import resolve
 from lmtool.errors import ConfigError
 from lmtool.evaluation.classes import class_predictions, outcome_log_probs
 from lmtool.facts import read_facts, write_facts
 from lmtool.parts import ClassifierPart
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.repeat import with_seed
 from lmtool.signals import StopRequest

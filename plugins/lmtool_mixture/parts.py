@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from lmtool.errors import ConfigError
 from lmtool.facts import read_facts, write_facts
 from lmtool.parts import Part
@@ -127,8 +129,17 @@ def load(folder: Path) -> tuple[Parts, dict[str, Any]]:
     return Parts(tuple(parts), tuple(record["caches"])), record
 
 
+def _cache(settings: dict[str, Any]) -> CacheSettings:
+    if (kind := settings["kind"]) not in _KINDS:
+        raise ValueError(f"no cache is of kind {kind!r}")
+    try:
+        return _KINDS[kind].model_validate(settings)
+    except ValidationError:
+        raise ValueError("its caches cannot be made") from None
+
+
 def _parse(record: dict[str, Any]) -> dict[str, Any]:
-    caches = [_KINDS[one["kind"]].model_validate(one) for one in record["caches"]]
+    caches = [_cache(one) for one in record["caches"]]
     weights = [float(weight) for weight in record["weights"]]
     if record["mode"] not in MODES or not record["runs"] or len(weights) != len(record["runs"]) + len(caches):
         raise ValueError("what it says does not go together")

@@ -63,18 +63,9 @@ def test_answers_begin_as_asked(lmtool, text_runs):
 
 
 def test_a_field_of_beginnings_that_no_record_has_is_told(lmtool, text_runs):
-    known, unknown = (
-        lmtool(
-            "predict",
-            text_runs / "copy",
-            "--field",
-            "body",
-            "--begin-field",
-            name,
-            input='{"body": "a", "its": null}\n',
-        )
-        for name in ("its", "it")
-    )
+    records = '{"body": "a", "its": null}\n{"body": "b"}\n'
+    command = ("predict", text_runs / "copy", "--field", "body", "--begin-field")
+    known, unknown = (lmtool(*command, name, input=records) for name in ("its", "it"))
 
     assert "warning" not in known.stderr
     assert "no record has a field 'it'" in unknown.stderr

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.folds import Folds, folds_of, share_of
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import DataError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmtool.config import DataConfig, Raw, choose, data_section, resolve
+from lmtool.config import DataConfig, choose, data_section, resolve
 from lmtool.data import writer
 from lmtool.data.dataset import Dataset
 from lmtool.data.labels import Labels, in_order, known_labels, names_of
 from lmtool.data.prepare import build, make_plan, prepare
 from lmtool.errors import DataError, UsageError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 REGISTRY = Registry()

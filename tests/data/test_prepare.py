@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from lmtool.api import Record
-from lmtool.config import Config, DataConfig, Raw, choose
+from lmtool.config import Config, DataConfig, choose
 from lmtool.data import encoding
 from lmtool.data.blocks import blocks
 from lmtool.data.dataset import Dataset
 from lmtool.data.encoding import encode
 from lmtool.data.prepare import build, cached_path, make_plan, prepare
 from lmtool.errors import DataError, UsageError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.testing.corpus import TINY_TEXT
 from lmtool_tokenizers.config import WordConfig
@@ -292,7 +293,8 @@ def test_a_damaged_cache_is_made_anew(data, cache):
 def test_processes_that_race_get_the_same_dataset(data, cache):
     code = """
 import sys
-from lmtool.config import Config, DataConfig, Raw, choose
+from lmtool.config import Config, DataConfig, choose
+from lmtool.raw_config import Raw
 from lmtool.data.prepare import prepare
 from lmtool.registry import Registry
 registry = Registry()

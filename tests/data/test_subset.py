@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from lmtool.api import Record
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data import subset
 from lmtool.data.dataset import Dataset
 from lmtool.data.holdout import Share, is_held_out, seen
 from lmtool.data.prepare import build, make_plan, prepare
 from lmtool.data.subset import write_subset
 from lmtool.errors import DataError, UsageError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 REGISTRY = Registry()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool.api import Record
-from lmtool.config import DataConfig, Raw, choose, data_section, resolve
+from lmtool.config import DataConfig, choose, data_section, resolve
 from lmtool.data import arrays, target_writer
 from lmtool.data.dataset import Dataset
 from lmtool.data.folds import Folds
@@ -22,6 +22,7 @@ from lmtool.data.subset import write_subset
 from lmtool.data.targets import TargetFields
 from lmtool.data.tokenizer_folder import open_target_tokenizer, open_tokenizer
 from lmtool.errors import ConfigError, DataError, UsageError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 REGISTRY = Registry()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lmtool.config import Raw, apply_overrides, core_section, load_config, resolve
+from lmtool.config import core_section, load_config, resolve
 from lmtool.config_docs import json_schema, template
 from lmtool.errors import ConfigError, LmtoolError
+from lmtool.raw_config import Raw, apply_overrides
 from lmtool.registry import Registry
 
 registry = Registry(third_party=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmtool.config import DataConfig, Raw, choose, load_config
+from lmtool.config import DataConfig, choose, load_config
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.signals import StopRequest
 from lmtool.testing import augmentations, checks, conformance

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lmtool.api import Document
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import DataError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.settings import DecodingConfig
 from lmtool_baselines.config import CopySourceConfig, LeadConfig, SlidingWindowConfig

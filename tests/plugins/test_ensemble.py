@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lmtool.config import Raw, resolve
+from lmtool.config import resolve
 from lmtool.data.dataset import Dataset
 from lmtool.errors import ConfigError, DataError, LmtoolError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.run import Run
 from lmtool.signals import StopRequest

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import DataError, PluginError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.testing import conformance
 from lmtool_readers.config import (

@@ -15,9 +15,10 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.svm import LinearSVC
 
 from lmtool.api import Document
-from lmtool.config import DataConfig, Raw, choose, choose_inline
+from lmtool.config import DataConfig, choose, choose_inline
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError, DataError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.testing.corpus import labelled_dataset, labelled_documents
 from lmtool_linear.config import LinearConfig

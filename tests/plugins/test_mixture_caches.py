@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool import em
-from lmtool.config import EvaluationConfig, Raw, choose
+from lmtool.config import EvaluationConfig, choose
 from lmtool.errors import ConfigError
 from lmtool.evaluation import evaluate
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool_mixture import caches, tuning
 from lmtool_mixture.caches import NeuralCache, UnigramCache, empty

@@ -10,9 +10,10 @@ import numpy as np
 import optax
 import pytest
 
-from lmtool.config import Raw, choose, load_config
+from lmtool.config import choose, load_config
 from lmtool.config_docs import json_schema
 from lmtool.errors import ConfigError, PluginError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.training.state import as_optimizer
 from lmtool_descent.of_optax import OPTAX, UNFIT, _functions, transformation

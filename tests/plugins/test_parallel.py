@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.prepare import build, make_plan
 from lmtool.data.reading import readings
 from lmtool.errors import DataError
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.testing import conformance
 from lmtool_readers.config import ParallelConfig

@@ -9,9 +9,10 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.dataset import Dataset
 from lmtool.data.prepare import build, make_plan
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from stoppable import trained
 
 from lmtool.api import Document
-from lmtool.config import DataConfig, Raw, TrainingConfig, choose, load_config
+from lmtool.config import DataConfig, TrainingConfig, choose, load_config
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError, DataError, Interrupted
+from lmtool.raw_config import Raw
 from lmtool.signals import StopRequest
 from lmtool.tasks.buckets import UNIT, assign, choose_widths
 from lmtool.tasks.classify.batches import Batches

@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool.api import Document
-from lmtool.config import DataConfig, Raw, TrainingConfig, choose, load_config
+from lmtool.config import DataConfig, TrainingConfig, choose, load_config
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError, DataError
+from lmtool.raw_config import Raw
 from lmtool.run import Run
 from lmtool.settings import DecodingConfig
 from lmtool.signals import StopRequest

@@ -7,9 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from lmtool.config import DataConfig, Raw, choose
+from lmtool.config import DataConfig, choose
 from lmtool.data.dataset import Dataset
 from lmtool.data.prepare import build, make_plan
+from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
 WORDS = ["ant", "bee", "cat", "dog", "elk", "fox"]

@@ -14,6 +14,7 @@ from lmtool.tasks import stored
 from lmtool.tasks.buckets import assign
 from lmtool.tasks.classify.documents import Cutter
 from lmtool.tasks.classify.network import ClassifierNetwork
+from lmtool.tasks.files import FACTS
 from lmtool.tasks.side_by_side import side_by_side
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class NeuralClassifier:
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
-        write_facts(folder / stored.FACTS, asdict(self.facts))
+        write_facts(folder / FACTS, asdict(self.facts))
 
 
 def _longer(widest: int, max_length: int) -> list[int]:
@@ -184,7 +185,7 @@ def _means(log_probs: np.ndarray, counts: list[int]) -> np.ndarray:
 
 def load_classifier(folder: Path, config: ClassifyConfig, backbone: Backbone) -> NeuralClassifier:
     """What `NeuralClassifier.save` wrote. Raises DataError if a file is missing, damaged, or another network's."""
-    facts = read_facts(folder / stored.FACTS, Facts.parse)
+    facts = read_facts(folder / FACTS, Facts.parse)
     network = ClassifierNetwork(config, facts.vocab_size, len(facts.labels), backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
     return NeuralClassifier(Functions(network), params, facts)

@@ -14,6 +14,7 @@ from lmtool.errors import UsageError
 from lmtool.facts import read_facts, write_facts
 from lmtool.tasks import stored
 from lmtool.tasks.buckets import grouped
+from lmtool.tasks.files import FACTS
 from lmtool.tasks.seq2seq.functions import Functions
 from lmtool.tasks.seq2seq.network import Seq2SeqNetwork
 from lmtool.tasks.seq2seq.pairs import cutter_of
@@ -179,7 +180,7 @@ class NeuralTextModel(JointTextModel):
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
-        write_facts(folder / stored.FACTS, asdict(self.known))
+        write_facts(folder / FACTS, asdict(self.known))
 
 
 def _prefixes(texts: list[Stream], rows: int) -> Prefixes:
@@ -227,7 +228,7 @@ def width_of(length: int) -> int:
 
 def load_text_model(folder: Path, config: Seq2SeqConfig, backbone: Backbone, encoder: Backbone) -> NeuralTextModel:
     """What `NeuralTextModel.save` wrote. Raises DataError if a file is missing, damaged, or another network's."""
-    facts = read_facts(folder / stored.FACTS, Facts.parse)
+    facts = read_facts(folder / FACTS, Facts.parse)
     network = Seq2SeqNetwork(config, facts.vocab_size, facts.eos_id, facts.target_vocab_size, encoder, backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
     return NeuralTextModel(Functions((network,)), params, facts)

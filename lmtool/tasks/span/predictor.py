@@ -15,6 +15,7 @@ from lmtool.facts import read_facts, write_facts
 from lmtool.registry import Registry
 from lmtool.tasks import stored
 from lmtool.tasks.buckets import assign, grouped
+from lmtool.tasks.files import FACTS
 from lmtool.tasks.masking import LOWEST
 from lmtool.tasks.side_by_side import side_by_side
 from lmtool.tasks.span.network import SpanNetwork
@@ -199,7 +200,7 @@ class SpanModel:
         """`weights.safetensors`, its names the paths in the parameters, `model.json`, and `tokenizer/`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
         (folder / stored.WEIGHTS).write_bytes(stored.to_safetensors(self.params))
-        write_facts(folder / stored.FACTS, asdict(self.facts))
+        write_facts(folder / FACTS, asdict(self.facts))
         save_tokenizer(self.tokenizer, self._found, folder / FOLDER)
 
 
@@ -224,7 +225,7 @@ def _restricted(log_probs: np.ndarray, context: Stream, prefix: Stream, decoding
 
 def load_span_model(folder: Path, config: SpanConfig, backbone: Backbone) -> SpanModel:
     """What `SpanModel.save` wrote. Raises DataError if a file is missing, damaged, or another network's."""
-    facts = read_facts(folder / stored.FACTS, Facts.parse)
+    facts = read_facts(folder / FACTS, Facts.parse)
     network = SpanNetwork(config, facts.vocab_size, facts.eos_id, backbone)
     params = stored.as_params(folder, stored.read_tensors(folder), network)
     tokenizer, found = open_tokenizer(folder, Registry())
