@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lmtool.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
@@ -61,13 +61,13 @@ def imported(config: RunConfig) -> dict[str, Any]:
     return {"imported": {"file": file, "sha256": digest_of_file(Path(file))}}
 
 
-def contents(config: RunConfig, registry: Registry, digest_of_run: Callable[[str], str]) -> dict[str, Any]:
+def contents(config: RunConfig, registry: Registry, digest_of_run: Callable[[str], str | None]) -> dict[str, Any]:
     """The entry of a run that says what the files and runs held that its settings name; empty if they name none.
 
     Args:
         config: Of the run.
         registry: Where components are looked up.
-        digest_of_run: From a run's path to the hash of its model.
+        digest_of_run: From a run's path to the hash of its model; None leaves it out.
     """
     from lmtool.config import reward_of
     from lmtool.data.reading import digest_of_file
@@ -83,9 +83,16 @@ def contents(config: RunConfig, registry: Registry, digest_of_run: Callable[[str
         for name in sorted(choice.config.FILES | choice.config.RUNS):
             if path := getattr(choice.config, name):
                 is_run = name in choice.config.RUNS
-                digest = digest_of_run(path) if is_run else digest_of_file(Path(path))
-                found[f"{section}.{name}"] = {"path": path, "sha256": digest}
+                paths = {f"{section}.{name}": path} if isinstance(path, str) else _numbered(f"{section}.{name}", path)
+                for key, one in paths.items():
+                    digest = digest_of_run(one) if is_run else digest_of_file(Path(one))
+                    if digest is not None:
+                        found[key] = {"path": one, "sha256": digest}
     return {"contents": found} if found else {}
+
+
+def _numbered(key: str, paths: Iterable[str]) -> dict[str, str]:
+    return {f"{key}.{number}": path for number, path in enumerate(paths)}
 
 
 def check_contents(before: dict[str, Any], now: dict[str, Any], run: Path, hint: str) -> None:

@@ -309,7 +309,7 @@ class Run:
             raise ConfigError(f"{self.path} was begun with another content of the file that is imported", hint)
         if self.record.get("init_from") != pretrained.record(config, dataset, self.path).get("init_from"):
             raise ConfigError(f"{self.path} was begun with other weights of {config.init_from}", hint)
-        now_held = contents(config, self._registry, lambda path: Run.open(path, self._registry).model_digest)
+        now_held = contents(config, self._registry, self._digest_of_run)
         check_contents(self.record.get("contents", {}), now_held.get("contents", {}), self.path, hint)
         now = flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
         before = flat({name: section for name, section in self._resolved().items() if name in COMPARED})
@@ -319,6 +319,10 @@ class Run:
                 raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
         if not self.is_finished:
             self._check_versions(components(config, dataset, self._registry), hint)
+
+    def _digest_of_run(self, path: str) -> str | None:
+        """Of a run that a setting names; None if it is gone: whoever needed it either has a copy, or will say so."""
+        return Run.open(path, self._registry).model_digest if Path(path).exists() else None
 
     def _check_versions(self, now: list[dict[str, Any]], hint: str) -> None:
         """Half a run by one version of a component and half by another would be neither's."""

@@ -23,7 +23,8 @@ class Config(BaseModel):
 
     FILES: ClassVar[frozenset[str]] = frozenset()
     RUNS: ClassVar[frozenset[str]] = frozenset()
-    """Settings that name a file, or a run whose model is used: what is in it counts, so that a run notes its hash."""
+    """Settings that name a file, or a run whose model is used, or several: what they hold counts, so that a run notes
+    its hash."""
 
     def identity(self) -> dict[str, Any]:
         """The settings as they enter keys of what is made with them.
@@ -51,7 +52,7 @@ class ScheduleConfig(Config):
     decay_share: float = Field(0.2, gt=0, le=1, description="wsd: the last part of all steps, in which it falls")
     plateau_factor: float = Field(0.5, gt=0, lt=1, description="plateau: what it is multiplied by")
     plateau_patience: int = Field(
-        1, ge=1, description="plateau: after so many validations in a row without a lower loss"
+        1, ge=1, description="plateau: after so many validations in a row without a better figure (training.monitor)"
     )
 
 

@@ -25,6 +25,9 @@ class Task(Protocol):
     change, which `loss` finds in `batch["fixed"]`, whole also where a batch is shared or parted. A resumed run makes it
     anew. It is no part of the compiled step, of checkpoints, or of what the optimizer sees.
 
+    One that asks the host for something in the middle of a step, as rewards are, may have `failures`: exceptions from
+    there, which are raised in the place of a loss that is not finite.
+
     A language modelling task with the capability `reward` has `reward_on(split)`: from parameters to the mean
     judgement of what the model writes, by which a validation picks the best.
     """
@@ -67,9 +70,9 @@ class Optimizer(Protocol):
     It may also have `rescales = True`: then `update` takes `rescale`, a function of updates to updates that scales them
     leaf by leaf, as layer-wise rates do, for an optimizer that must know how the weights really move.
 
-    It may also have `observe(state, value) -> state`, called after each validation with its loss in nats per token, and
-    `schedule(steps)`, the learning rate after so many steps, for the log; where validations lower it,
-    `rate_factor(state)` tells by what it is then multiplied.
+    It may also have `observe(state, value) -> state`, called after each validation with the figure that
+    `training.monitor` names, so turned that the lowest is best, and `schedule(steps)`, the learning rate after so many
+    steps, for the log; where validations lower it, `rate_factor(state)` tells by what it is then multiplied.
     """
 
     def init(self, params: Any) -> Any: ...

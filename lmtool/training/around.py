@@ -66,7 +66,7 @@ def observed(optimizer: Optimizer, state: Any, value: float) -> Any:
     Args:
         optimizer: May have `observe(state, value) -> state`.
         state: Its arrays' types and places are kept, so that the step need not be compiled anew.
-        value: Validation loss, nats per token.
+        value: Of the figure that `training.monitor` names, so turned that the lowest is best.
     """
     observe = getattr(optimizer, "observe", None)
     if observe is None:

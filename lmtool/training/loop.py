@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lmtool.errors import DivergedError, Interrupted
+from lmtool.errors import DivergedError, Interrupted, PluginError
 from lmtool.evaluation import DamagedModelError
 from lmtool.heap import give_back
 from lmtool.training.around import is_variational, observed, rate_factor
@@ -143,6 +143,8 @@ class TrainingLoop:
     def _note_step(self, loss: float, num_targets: int, grad_norm: float) -> None:
         self.loop.step += 1
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            for failure in getattr(self.parts.task, "failures", ()):
+                raise self.parts.processes.of_all(failure)
             raise self._diverged(f"the loss is {loss:g} and the gradient's norm {grad_norm:g} at step {self.loop.step}")
         self.loop.losses.append(loss)
         self.loop.num_targets.append(num_targets)
@@ -249,6 +251,10 @@ class TrainingLoop:
             raise _PutOff
         if not figures["loss"] < MAX_LOSS:
             raise self._diverged(f"the validation loss is {figures['loss']:g} at step {self.loop.step}")
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                what = f"validation gives {name} = {value:g} at step {self.loop.step}"
+                raise self.parts.processes.of_all(PluginError(what, "training.evaluators names what gives it"))
         return figures
 
     def _check_weights(self) -> None:
@@ -260,8 +266,8 @@ class TrainingLoop:
     def _note_validation(self, model: LanguageModel | Classifier, figures: dict[str, float] | None) -> None:
         loop = self.loop
         value = None if figures is None else objective(figures, self.config.monitor)
-        if figures is not None:
-            opt_state = observed(self.parts.optimizer, self.state.opt_state, figures["loss"])
+        if value is not None:
+            opt_state = observed(self.parts.optimizer, self.state.opt_state, value)
             self.state = self.state._replace(opt_state=opt_state)
             self._read_rate_factor()
         is_best = value is None or loop.best_value is None or value < loop.best_value

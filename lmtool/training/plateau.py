@@ -25,14 +25,15 @@ class PlateauState(NamedTuple):
     factor: jax.Array
     """float32 [], of the learning rate."""
     best: jax.Array
-    """float32 [], the lowest validation loss so far; infinite before the first."""
+    """float32 [], the lowest of what validations gave so far; infinite before the first."""
     waited: jax.Array
     """int32 [], validations in a row without a lower one."""
 
 
 @dataclass(frozen=True)
 class Plateau(Around):
-    """Multiplies the learning rate by `plateau_factor` after `plateau_patience` validations without a lower loss.
+    """Multiplies the learning rate by `plateau_factor` after `plateau_patience` validations without a better figure,
+    of those that `training.monitor` names.
 
     It scales updates, which are the learning rate times something that does not depend on it. Decoupled weight decay,
     ηλθ, is scaled with them.

@@ -31,9 +31,9 @@ class ASGDState(NamedTuple):
     triggered: jax.Array
     """bool []."""
     recent: jax.Array
-    """float32 [nonmono], the last validations' losses, the oldest first; infinite where there were none."""
+    """float32 [nonmono], the last validations' figures, the oldest first; infinite where there were none."""
     best_before: jax.Array
-    """float32 [], the lowest loss of the validations before those."""
+    """float32 [], the lowest figure of the validations before those."""
 
 
 class ASGD:
@@ -103,12 +103,12 @@ class ASGD:
         return jax.tree.map(lambda mean, last: jnp.where(state.num_averaged > 0, mean, last), state.average, params)
 
     def observe(self, state: ASGDState, value: float) -> ASGDState:
-        """A validation's loss, nats per token: the trigger fires if it is above that of long ago."""
-        loss = jnp.asarray(value, jnp.float32)
-        fires = loss > state.best_before
+        """A validation's figure, the lower the better: the trigger fires if it is above that of long ago."""
+        figure = jnp.asarray(value, jnp.float32)
+        fires = figure > state.best_before
         return state._replace(
             triggered=state.triggered | (fires if self.config.average_from is None else False),
-            recent=jnp.append(state.recent[1:], loss),
+            recent=jnp.append(state.recent[1:], figure),
             best_before=jnp.minimum(state.best_before, state.recent[0]),
         )
 

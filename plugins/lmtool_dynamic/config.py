@@ -26,6 +26,8 @@ DECAYS = {"rms": [0.0, 0.003], "sgd": [0.0, 0.003]}
 class DynamicConfig(Config):
     """A trained run whose weights follow the text: after each segment they take a step down its gradient."""
 
+    RUNS = frozenset({"run"})
+
     run: str = Field(description="a neural run's folder; it is copied into this run")
     update: Literal["rms", "sgd"] = Field(
         "rms",

@@ -49,6 +49,8 @@ class EnsembleConfig(Config):
 class TextEnsembleConfig(Config):
     """`[model] name = "text-ensemble"`."""
 
+    RUNS = frozenset({"runs"})
+
     runs: list[str] = Field(
         min_length=2, description="folders of trained text-to-text networks; they are copied into this run"
     )

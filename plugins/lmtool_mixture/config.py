@@ -51,6 +51,8 @@ CacheConfig = Annotated[UnigramCacheConfig | NeuralCacheConfig, Field(discrimina
 class MixtureConfig(Config):
     """A mixture of trained runs of one tokenizer, and of caches that follow the text that is read."""
 
+    RUNS = frozenset({"runs"})
+
     runs: list[str] = Field(min_length=1, description="run folders, the parts; they are copied into this run")
     mode: Literal["linear", "log-linear"] = Field(
         "linear",

@@ -254,6 +254,20 @@ def test_a_mixture_needs_none_of_the_runs_that_it_was_made_of(corpus, tmp_path):
     np.testing.assert_allclose(score(corpus.model(mixture), corpus.ids), expected, atol=1e-9)
 
 
+def test_parts_that_were_trained_anew_are_noticed_and_those_that_are_gone_are_not_missed(corpus, tmp_path):
+    part, mixture = tmp_path / "part", tmp_path / "mix"
+    corpus.copy("trigram", part)
+    settings = ("mixture", f'model.runs=["{part}"]')
+    corpus.train(mixture, *settings)
+
+    corpus.remove(part)
+    corpus.train(mixture, *settings)
+    corpus.copy("unigram", part)
+
+    with pytest.raises(ConfigError, match=rf"{mixture} was begun with another content of model\.runs\.0, {part}"):
+        corpus.train(mixture, *settings)
+
+
 def test_the_run_says_what_it_mixes_and_how(corpus, tmp_path):
     trigram = corpus.run("trigram")
     settings = [f'model.runs=["{trigram}"]', 'model.caches=[{kind="unigram",window=5}]', "model.weights=[0.75,0.25]"]

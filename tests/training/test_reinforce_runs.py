@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from judges import Judge
 from safetensors.numpy import load_file
 from text_pairs import WORDS, dataset_of
 
 from lmtool.config import Config, load_config
 from lmtool.contents import contents
-from lmtool.errors import ConfigError, DataError, Interrupted
+from lmtool.errors import ConfigError, DataError, Interrupted, PluginError
 from lmtool.signals import StopRequest
 from lmtool.training import train
 
@@ -160,3 +162,44 @@ def test_a_run_of_texts_starts_another_task_with_its_backbone_and_is_no_language
         np.testing.assert_allclose(after[name], before[name], atol=1e-6)
     with pytest.raises(ConfigError, match=r"model\.init_from: .* is no language model"):
         trained("lm", "task.name=lm", from_it, dataset=pairs)
+
+
+def test_what_a_reward_cannot_say_is_named(source, trained, monkeypatch):
+    def broken(text, references):
+        raise DataError("no dictionary")
+
+    for name, judge, error, message in (
+        ("raises", broken, DataError, "no dictionary"),
+        ("nan", lambda text, references: math.nan, PluginError, "'judged' gives a text the reward nan: '"),
+    ):
+        monkeypatch.setattr("lmtool.training.learner.reward_judge", lambda task, registry, judge=judge: Judge(judge))
+        with pytest.raises(error, match=message):
+            trained(name, *reinforced(source))
+
+
+def test_a_figure_of_validation_that_is_no_number_is_named(source, trained, monkeypatch):
+    class Nothing:
+        takes, names, signature = "texts", ("nothing",), ""
+
+        def statistics(self, hypothesis, references):
+            return np.ones(1)
+
+        def figures(self, totals):
+            return {"nothing": math.nan}
+
+    monkeypatch.setattr("lmtool.training.answer_judges", lambda config, registry: [Nothing()])
+
+    with pytest.raises(PluginError, match="validation gives nothing = nan at step 1"):
+        trained("nothing", *SOURCE)
+
+
+def test_an_optimizer_that_watches_is_told_the_figure_that_is_monitored(source, trained, monkeypatch):
+    told = []
+    monkeypatch.setattr("lmtool.training.loop.observed", lambda optimizer, state, value: told.append(value) or state)
+
+    run = trained("watched", *reinforced(source))
+
+    lines = map(json.loads, (run.path / "metrics.jsonl").read_text().splitlines())
+    validations = [one for one in lines if one["kind"] == "valid"]
+    assert told == [-one["reward"] for one in validations]  # the lowest is best
+    assert len(told) == 3

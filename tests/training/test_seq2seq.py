@@ -282,6 +282,9 @@ def test_what_does_not_go_together_is_said(pairs, two_tokenizers):
         make_task(pairs, backbone=LSTM(LSTMConfig(bidirectional=True)))
     with pytest.raises(ConfigError, match="the decoder has 8 units, the encoder 16"):
         make_task(pairs, attention="dot")
+    one_way = LSTM(LSTMConfig(hidden_size=8))
+    with pytest.raises(ConfigError, match=r"2 hops needs what one hop gives, 4 units, .* encoder's states, 8"):
+        make_task(pairs, attention="dot", hops=2, attention_size=4, encoder=one_way)
     with pytest.raises(ConfigError, match="those of the source have 8 and 16 units"):
         make_task(pairs, attention_skip=True)
     with pytest.raises(ValueError, match='attention_skip has no use with attention = "none"'):

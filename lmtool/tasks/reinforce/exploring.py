@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -46,6 +46,8 @@ class Exploration:
 
     policy: Policy
     rewards: Rewards
+    failures: list[Exception] = field(default_factory=list)
+    """What went wrong in judging, on the host: the loss is not finite then."""
 
     def explore(
         self,
@@ -95,8 +97,12 @@ class Exploration:
         return Samples(jnp.where(places < ends, ids, self.policy.eos_id), mask, rewards, greedy)
 
     def _judge(self, pieces: list[tuple[Any, Any, Any]]) -> np.ndarray:
-        """Called on the host."""
-        return np.concatenate([self.rewards(*piece) for piece in pieces])
+        """Called on the host. What fails there is kept: it would come out of the compiled step as another exception."""
+        try:
+            return np.concatenate([self.rewards(*piece) for piece in pieces])
+        except Exception as error:
+            self.failures.append(error)
+            return np.full((sum(len(numbers) for *_, numbers in pieces), 1), np.nan, np.float32)
 
     def loss(
         self, params: Any, context: Any, samples: Samples, real: jax.Array, *, start: Start | None, mixed: Any

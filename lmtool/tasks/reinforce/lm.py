@@ -17,7 +17,7 @@ from lmtool.tasks.reinforce.prompts import Prompts
 from lmtool.tasks.reinforce.rewards import Rewards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lmtool.api import Backbone, TextEvaluator
     from lmtool.array_types import Key
@@ -79,6 +79,11 @@ class ReinforceLM(LanguageModelling):
     @cached_property
     def exploration(self) -> Exploration:
         return Exploration(self.policy, self._rewards_of(self._prompts))
+
+    @property
+    def failures(self) -> Sequence[Exception]:
+        """See `lmtool.api.Task`."""
+        return self.exploration.failures
 
     def fixed(self, params: Any) -> Any:
         """The starting model, where the divergence from it counts."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lmtool.data.text import one_line
+from lmtool.errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +44,9 @@ class Rewards:
             ids: int32 [B, K, L].
             lengths: int32 [B, K], of the samples, without their ends.
             numbers: int32 [B], of the documents; below 0 for rows without one, whose rewards are 0.
+
+        Raises:
+            PluginError: if the evaluator gives something that is no reward.
         """
         ids, lengths = np.asarray(ids), np.asarray(lengths)
         rewards = np.zeros(lengths.shape, np.float32)
@@ -56,7 +61,10 @@ class Rewards:
 
     def _judge(self, number: int, ids: tuple[int, ...]) -> float:
         text = one_line(self._tokenizer.decode(ids))  # as `lmtool predict` shows it
-        return float(self._evaluator.judge(text, self._references(number)))
+        reward = float(self._evaluator.judge(text, self._references(number)))
+        if not math.isfinite(reward):
+            raise PluginError(f"'{self._evaluator.names[0]}' gives a text the reward {reward:g}: {text!r:.60}")
+        return reward
 
 
 __all__ = ["REMEMBERED", "Rewards"]

@@ -13,7 +13,7 @@ from lmtool.tasks.reinforce.rewards import Rewards
 from lmtool.tasks.seq2seq.task import Seq2Seq
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
@@ -52,6 +52,11 @@ class Reinforce(Seq2Seq):
         self.decoder = Seq2SeqDecoder(self.network)
         policy = Policy(self.decoder, config, tokenizer.eos_id)
         self.exploration = Exploration(policy, Rewards(reward, tokenizer, dataset.split("train").references))
+
+    @property
+    def failures(self) -> Sequence[Exception]:
+        """See `lmtool.api.Task`."""
+        return self.exploration.failures
 
     def fixed(self, params: Any) -> Any:
         """The starting model, where the divergence from it counts."""

@@ -212,6 +212,13 @@ def _check_backbones(config: Seq2SeqConfig, backbone: Backbone, encoder: Backbon
             f"the encoder {encoder.features}",
             hint="`--set task.attention=general`, or other sizes in task.encoder",
         )
+    width = config.attention_size or backbone.features
+    if config.attention == "dot" and config.hops > 1 and width != encoder.features:
+        raise ConfigError(
+            f'task.attention = "dot" with {config.hops} hops needs what one hop gives, {width} units, to have the size '
+            f"of the encoder's states, {encoder.features}",
+            hint="leave task.attention_size out, or `--set task.attention=general`",
+        )
     if config.attention_skip:
         of_target, of_source = config.embedding_sizes
         for what, size, units in (("target", of_target, backbone.features), ("source", of_source, encoder.features)):
