@@ -28,6 +28,8 @@ class Task(Protocol):
     One that asks the host for something in the middle of a step, as rewards are, may have `failures`: exceptions from
     there, which are raised in the place of a loss that is not finite.
 
+    One that chooses itself how many rows a batch has says by `rows_divisor` what divides them all.
+
     A language modelling task with the capability `reward` has `reward_on(split)`: from parameters to the mean
     judgement of what the model writes, by which a validation picks the best.
     """

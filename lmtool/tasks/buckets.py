@@ -78,6 +78,24 @@ def assign(lengths: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
     return np.minimum(np.searchsorted(widths, lengths), len(widths) - 1)
 
 
+def epoch_plan(members: Sequence[np.ndarray], rows: Sequence[int], seed: Sequence[int]) -> list[tuple[int, np.ndarray]]:
+    """The bucket of each batch of an epoch, and who is in it: a pure function of its arguments.
+
+    Each bucket is shuffled and cut into batches, the last of which may lack some, and the batches are shuffled.
+
+    Args:
+        members: int [D], of each bucket.
+        rows: Of a batch of each bucket, at most.
+        seed: The run's, and the epoch.
+    """
+    rng = np.random.default_rng(seed)
+    plan = []
+    for bucket, (numbers, size) in enumerate(zip(members, rows, strict=True)):
+        order = rng.permutation(numbers)
+        plan += [(bucket, order[start : start + size]) for start in range(0, len(order), size)]
+    return [plan[place] for place in rng.permutation(len(plan))]
+
+
 def grouped(keys: Sequence[Any]) -> list[tuple[Any, list[int]]]:
     """Places of equal keys, by key in ascending order."""
     found: dict[Any, list[int]] = {}
@@ -86,4 +104,4 @@ def grouped(keys: Sequence[Any]) -> list[tuple[Any, list[int]]]:
     return sorted(found.items())
 
 
-__all__ = ["MOST", "UNIT", "assign", "choose_widths", "grouped"]
+__all__ = ["MOST", "UNIT", "assign", "choose_widths", "epoch_plan", "grouped"]

@@ -58,6 +58,11 @@ def make_learner(
     if (reward := reward_judge(config.task, registry)) is not None:
         made_with["reward"] = reward
     task = config.task.load()(config.task.config, **made_with)
+    if (divisor := getattr(task, "rows_divisor", None)) is not None and divisor % placement.size:
+        warn(
+            f"{placement.size} devices compute some batches each for itself: these have multiples of {divisor} rows, "
+            f"which so many cannot always share; `--devices {divisor}` can, and training.batch_size sets another number"
+        )
     start = starting_point(config, task, registry, dataset)
     layers = plan_layers(training, task)
     optimizer = _optimizer(config, task, [one for one in (layers, scaling) if one is not None])

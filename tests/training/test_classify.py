@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from functools import partial
 
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stoppable import trained
 
@@ -20,7 +19,6 @@ from lmtool.data.prepare import build, make_plan
 from lmtool.errors import ConfigError, DataError, Interrupted
 from lmtool.raw_config import Raw
 from lmtool.signals import StopRequest
-from lmtool.tasks.buckets import UNIT, assign, choose_widths
 from lmtool.tasks.classify.batches import Batches
 from lmtool.tasks.classify.config import ClassifyConfig
 from lmtool.tasks.classify.documents import Cutter
@@ -84,47 +82,6 @@ def test_ends_of_lines_may_be_left_out_but_something_is_always_read():
     assert cutter.windows(np.array([5, EOS, 6, EOS]))[0].tolist() == [5, 6]
     assert cutter.windows(np.array([EOS]))[0].tolist() == [EOS]
     assert cutter.windows(np.array([], np.int32))[0].tolist() == [EOS]
-
-
-# Buckets --------------------------------------------------------------------------------------------------------------
-
-
-def padding_of(lengths, widths):
-    return sum(min(width for width in widths if width >= length) - length for length in lengths)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(1, 6 * UNIT), min_size=1, max_size=30), st.floats(0, 0.6))
-def test_no_other_widths_pad_less_and_no_fewer_keep_the_bound(lengths, bound):
-    widths = choose_widths(np.array(lengths), bound)
-
-    def best(number):
-        choices = itertools.combinations(range(UNIT, 6 * UNIT + 1, UNIT), number)
-        return min(padding_of(lengths, choice) for choice in choices if choice[-1] >= max(lengths))
-
-    def share(padding):
-        return padding / (padding + sum(lengths))
-
-    assert widths == tuple(sorted(set(widths)))
-    assert padding_of(lengths, widths) == best(len(widths))
-    if len(widths) > 1:
-        assert share(best(len(widths) - 1)) > bound
-
-
-def test_widths_of_very_long_documents_are_chosen_from_a_bounded_number():
-    # a table of all pairs of multiples of UNIT would take 125 GB
-    lengths = np.array([5, 400, 90_000, 1_000_000])
-
-    widths = choose_widths(lengths, 0.01)
-
-    assert widths[-1] >= 1_000_000
-    assert all(width % UNIT == 0 for width in widths)
-    # each document is padded by less than what widths are multiples of: a multiple of UNIT, about 1,000,000 / 1024
-    assert padding_of(lengths.tolist(), widths) < 4 * (1_000_000 / 1024 + UNIT)
-
-
-def test_a_document_lies_in_the_first_width_that_holds_it():
-    assert assign(np.array([1, 8, 9, 16, 99]), (8, 16)).tolist() == [0, 0, 1, 1, 1]
 
 
 # Batches --------------------------------------------------------------------------------------------------------------

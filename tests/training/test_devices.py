@@ -223,3 +223,19 @@ def test_a_batch_that_devices_cannot_share_is_an_error_only_where_their_number_w
     assert found["fewer"]["warnings"] == [
         "3 of 4 devices are used: no more can share training.batch_size = 6 evenly"
     ]  # fmt: skip
+
+
+def test_batches_whose_rows_devices_cannot_share_are_told(devices, tmp_path):
+    rows = [{"text": word, "target": word} for word in WORDS]
+    echo = dataset_of(tmp_path / "echo", {"train": rows})
+    settings = ["task.name=seq2seq", "training.max_steps=1", "training.batch_size=6"]
+    found = devices(
+        run("by-tokens", devices=3, settings=[*settings, "task.batch_tokens=24"]),
+        run("by-rows", devices=3, settings=settings),
+        dataset=str(echo.path),
+        cpu_devices=3,
+    )
+
+    (warning,) = found["by-tokens"]["warnings"]
+    assert warning.startswith("3 devices compute some batches each for itself: these have multiples of 4 rows")
+    assert found["by-rows"]["warnings"] == []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool.tasks.buckets import assign, choose_widths
+from lmtool.tasks.buckets import assign, choose_widths, epoch_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
     from lmtool.tasks.classify.documents import Cutter
 
     Augment = Callable[[Stream, np.random.Generator], Stream]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """One epoch: which documents each step has."""
-
-    rows: np.ndarray
-    """int [steps, B], numbers of documents; -1 where a batch has no more."""
-    widths: np.ndarray
-    """int [steps]."""
 
 
 class Batches:
@@ -75,24 +64,19 @@ class Batches:
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """`inputs` (int32) and `mask` (bool) [B, T], `targets` [B] or [B, C], `weights` float32 [B]."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        plan = self._plan(epoch)
-        rows, width = plan.rows[number], int(plan.widths[number])
+        bucket, documents = self._plan(epoch)[number]
+        width, count = self.widths[bucket], len(documents)
         inputs = np.full((self.batch_size, width), self.cutter.eos_id, np.int32)
         mask = np.zeros((self.batch_size, width), bool)
         mask[:, 0] = True  # a row without a document is read as a single id, so that nothing is divided by zero
-        for row, document in enumerate(rows):
-            if document >= 0:
-                ids = self._read(epoch, int(document), width)
-                inputs[row, : len(ids)] = ids
-                mask[row, : len(ids)] = True
-        real = rows >= 0
-        targets = np.where(real.reshape(-1, *[1] * (self.targets.ndim - 1)), self.targets[rows], 0)
-        return {
-            "inputs": inputs,
-            "mask": mask,
-            "targets": targets.astype(self.targets.dtype),
-            "weights": real.astype(np.float32),
-        }
+        for row, document in enumerate(documents.tolist()):
+            ids = self._read(epoch, document, width)
+            inputs[row, : len(ids)] = ids
+            mask[row, : len(ids)] = True
+        targets = np.zeros((self.batch_size, *self.targets.shape[1:]), self.targets.dtype)
+        targets[:count] = self.targets[documents]
+        weights = (np.arange(self.batch_size) < count).astype(np.float32)
+        return {"inputs": inputs, "mask": mask, "targets": targets, "weights": weights}
 
     def _read(self, epoch: int, document: int, width: int) -> Stream:
         ids = self._ids(document)
@@ -108,16 +92,8 @@ class Batches:
         ends = self.split.document_ends
         return self.split.read(int(ends[document - 1]) if document else 0, int(ends[document]))
 
-    def _make_plan(self, epoch: int) -> _Plan:
-        rng = np.random.default_rng([self.seed, epoch])
-        rows, widths = [], []
-        for members, width in zip(self._members, self.widths, strict=True):
-            padded = np.full(-(-len(members) // self.batch_size) * self.batch_size, -1)
-            padded[: len(members)] = rng.permutation(members)
-            rows.append(padded.reshape(-1, self.batch_size))
-            widths.append(np.full(len(rows[-1]), width))
-        order = rng.permutation(self.steps_per_epoch)
-        return _Plan(np.concatenate(rows)[order], np.concatenate(widths)[order])
+    def _make_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        return epoch_plan(self._members, [self.batch_size] * len(self._members), [self.seed, epoch])
 
 
 __all__ = ["Augment", "Batches"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool.tasks.buckets import assign, choose_widths
+from lmtool.tasks.buckets import assign, choose_widths, epoch_plan
 
 if TYPE_CHECKING:
     from lmtool.tasks.seq2seq.pairs import Pairs
@@ -81,8 +81,7 @@ class Batches:
 
     def batch(self, step: int) -> dict[str, np.ndarray]:
         """`source` (int32) and `source_mask` (bool) [B, S], `targets` (int32) and `mask` (bool) [B, T]."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        bucket, members = self._plan(epoch)[number]
+        bucket, members = self._of_step(step)
         source, source_mask = self._empty(bucket.rows, bucket.source_width)
         targets, mask = self._empty(bucket.rows, bucket.target_width)
         source_mask[:, 0] = True  # a row without a pair is read as a single id, so that attention is never of nothing
@@ -96,8 +95,7 @@ class Batches:
 
     def numbers(self, step: int) -> np.ndarray:
         """int32 [B], of the documents of a step's batch; -1 for rows without one."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        bucket, members = self._plan(epoch)[number]
+        bucket, members = self._of_step(step)
         numbers = np.full(bucket.rows, -1, np.int32)
         numbers[: len(members)] = members
         return numbers
@@ -105,14 +103,14 @@ class Batches:
     def _empty(self, rows: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         return np.full((rows, width), self.pad_id, np.int32), np.zeros((rows, width), bool)
 
-    def _make_plan(self, epoch: int) -> list[tuple[Bucket, list[int]]]:
-        """The pairs of each step of an epoch."""
-        rng = np.random.default_rng([self.seed, epoch])
-        steps = []
-        for bucket in self.buckets:
-            order = rng.permutation(bucket.members).tolist()
-            steps += [(bucket, order[start : start + bucket.rows]) for start in range(0, len(order), bucket.rows)]
-        return [steps[place] for place in rng.permutation(len(steps))]
+    def _make_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        members, rows = [one.members for one in self.buckets], [one.rows for one in self.buckets]
+        return epoch_plan(members, rows, [self.seed, epoch])
+
+    def _of_step(self, step: int) -> tuple[Bucket, list[int]]:
+        epoch, number = divmod(step, self.steps_per_epoch)
+        bucket, members = self._plan(epoch)[number]
+        return self.buckets[bucket], members.tolist()
 
 
 def make_buckets(

@@ -60,6 +60,7 @@ class Seq2Seq:
         source, target = dataset.tokenizer, dataset.target_tokenizer
         _check_tokenizers(config, source.fingerprint == target.fingerprint, str(dataset.path))
         self.config = config
+        self.rows_divisor = None if config.batch_tokens is None else SHARES
         self.pairs = Pairs(
             dataset.split("train"), cutter_of(config, source.eos_id), target.eos_id, config.max_target_length
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lmtool.tasks.buckets import UNIT, assign, choose_widths
+from lmtool.tasks.buckets import UNIT, assign, choose_widths, epoch_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,11 +61,12 @@ class Batches:
         """`question` [B, Q] and `context` [B, T] (int32), their masks (bool), `answers` bool [B, T, L], which spans are
         right, and `weights` float32 [B]."""
         epoch, number = divmod(step, self.steps_per_epoch)
-        width, numbers = self._plan(epoch)[number]
+        bucket, numbers = self._plan(epoch)[number]
+        width = self.widths[bucket]
         question, question_mask = self._empty(self.question_width)
         context, context_mask = self._empty(width)
         answers = np.zeros((self.batch_size, width, self.max_answer_length), bool)
-        for row, one in enumerate(numbers):
+        for row, one in enumerate(numbers.tolist()):
             read = self.read(one)
             question[row, : len(read.question)], question_mask[row, : len(read.question)] = read.question, True
             context[row, : len(read.context)], context_mask[row, : len(read.context)] = read.context, True
@@ -86,16 +87,8 @@ class Batches:
         mask[:, 0] = True
         return np.full((self.batch_size, width), self.pad_id, np.int32), mask
 
-    def _make_plan(self, epoch: int) -> list[tuple[int, list[int]]]:
-        """The width and the questions of each step of an epoch."""
-        rng = np.random.default_rng([self.seed, epoch])
-        steps = []
-        for members, width in zip(self._members, self.widths, strict=True):
-            order = rng.permutation(members).tolist()
-            steps += [
-                (width, order[start : start + self.batch_size]) for start in range(0, len(order), self.batch_size)
-            ]
-        return [steps[place] for place in rng.permutation(len(steps))]
+    def _make_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        return epoch_plan(self._members, [self.batch_size] * len(self._members), [self.seed, epoch])
 
 
 __all__ = ["Batches"]
