@@ -116,6 +116,8 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     core = {name: _validate(schema, raw, name) for name, schema in CORE_SECTIONS.items()}
     model = choose(raw, "model", registry)
     fitted = "fitted" in model.found.component.capabilities
+    if fitted and _takes_seed(model, raw):
+        model = replace(model, config=model.config.model_copy(update={"seed": core["training"].seed}))
     if fitted and raw.values.get("optimizer"):
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
@@ -138,6 +140,15 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         encoder=encoder,
         init_from=pretrained.init_from(raw),
     )
+
+
+def _takes_seed(model: Choice, raw: Raw) -> bool:
+    """Whether a fitted model's own seed is that of [training]: if it has one that is not said, or is in the file alone
+    and `training.seed` is said over the file. A stored config says both, so that it stays as it is."""
+    if "seed" not in type(model.config).model_fields or "seed" not in raw.values.get("training", {}):
+        return False
+    is_over_file = raw.origin("training.seed") is not None and raw.origin("model.seed") is None
+    return "seed" not in model.config.model_fields_set or is_over_file
 
 
 def data_section(raw: Raw, registry: Registry) -> DataConfig:

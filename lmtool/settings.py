@@ -87,7 +87,9 @@ class TrainingConfig(Config):
 
     LATER = frozenset({"evaluators"})
 
-    seed: int = Field(0, ge=0, description="decides initial weights, dropout and the order of batches")
+    seed: int = Field(
+        0, ge=0, description="decides initial weights, dropout and the order of batches; given, also `model.seed`"
+    )
     batch_size: int = Field(20, ge=1, description="B, streams read side by side")
     bptt: int = Field(35, ge=1, description="T, time steps per window of truncated back-propagation")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of activations and matmuls in training")

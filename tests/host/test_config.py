@@ -161,6 +161,37 @@ def test_flags_win_over_the_file_and_overrides_over_both(tmp_path):
     assert (config.training.seed, config.model.config.order) == (2, 4)
 
 
+@pytest.mark.parametrize(
+    ("file", "flag", "overrides", "seed"),
+    [
+        ("", 3, [], 3),
+        ("training.seed=3", None, [], 3),
+        ("training.seed=3", 4, [], 4),
+        ("model.seed=5", None, [], 5),
+        ("training.seed=3\nmodel.seed=5", None, [], 5),
+        # What is said on the command line is said over the file, as over one that `lmtool config new` has written.
+        ("training.seed=0\nmodel.seed=5", 3, [], 3),
+        ("training.seed=0\nmodel.seed=5", None, ["training.seed=3"], 3),
+        ("", 3, ["model.seed=7"], 7),
+        ("", 3, ["model={name='bag', seed=7}"], 7),
+    ],
+)
+def test_the_seed_of_training_is_that_of_a_fitted_model_that_has_one(tmp_path, file, flag, overrides, seed):
+    (path := tmp_path / "run.toml").write_text(f'model.name="bag"\ntask.name="classify"\n{file}\n')
+
+    config = load_config(path, registry, flags={"training.seed": flag}, overrides=overrides)
+
+    assert config.model.config.seed == seed
+    again = resolve(Raw(tomllib.loads(config.to_toml())), registry)
+    assert again == config, "a stored config says both"
+
+
+def test_a_counted_model_without_a_seed_is_the_same_with_any(tmp_path):
+    one, other = (load_config(None, registry, flags={"model.name": "ngram", "training.seed": seed}) for seed in (0, 3))
+
+    assert one.model == other.model
+
+
 def test_a_resolved_config_says_everything_and_reads_back_as_itself(tmp_path):
     config = load_config(
         None, registry, flags={"model.name": "lstm", "data.path": "d"}, overrides=["model.dropout=0.25"]
