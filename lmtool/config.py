@@ -121,10 +121,8 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     if fitted and raw.values.get("optimizer"):
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
-    for key in ("augment", "evaluators"):
-        if fitted and getattr(core["training"], key):
-            where = raw.where(f"training.{key}")
-            raise ConfigError(f"{where}training.{key} has no use: model '{model.name}' is counted, it takes no steps")
+    if fitted:
+        _check_steps(core["training"], model, raw)
     task, encoder = _with_encoder(choose(raw, "task", registry), model, registry, raw)
     core["data"] = _with_fields(core["data"], task)
     tokenizer = _choose_tokenizer(raw, core["data"], registry)
@@ -140,6 +138,17 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         encoder=encoder,
         init_from=pretrained.init_from(raw),
     )
+
+
+def _check_steps(training: TrainingConfig, model: Choice, raw: Raw) -> None:
+    """Raise ConfigError for a setting of steps, which a fitted model does not take. A default says nothing: stored
+    configs and templates have them all."""
+    for key, field in type(training).model_fields.items():
+        if key not in training.USED_BY_FITTED and getattr(training, key) != field.default:
+            path = f"training.{key}"
+            problem = f"{raw.where(path)}{path} has no use: model '{model.name}' is counted, it takes no steps"
+            own = key in type(model.config).model_fields
+            raise ConfigError(problem, hint=f"`model.{key}` is the model's own setting" if own else None)
 
 
 def _takes_seed(model: Choice, raw: Raw) -> bool:

@@ -53,12 +53,16 @@ def error_of(toml, tmp_path, overrides=()):
             "run.toml: training.augment has no use: model 'linear' is counted, it takes no steps",
         ),
         (
+            'model.name="ngram"\ntraining.patience=2',
+            "run.toml: training.patience has no use: model 'ngram' is counted, it takes no steps",
+        ),
+        (
             'model.name="ngram"\nevaluation.evaluators=[{name="perplexity", x=1}]',
             "run.toml: unknown key evaluation.evaluators.x",
         ),
         ('model.name="ngram"\nevaluation.evaluators=[]',
          "run.toml: evaluation.evaluators must have at least 1 entries, got []"),
-        ('model.name="ngram"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
+        ('model.name="lstm"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
         ('model.name="ngram"\ndata.reader={name="txt"}',
          "no reader named 'txt' (did you mean 'text'?); installed: builtin, csv, fasttext, folder, jsonl, parallel, "
          "parquet, sklearn, text, tsv"),
@@ -184,6 +188,21 @@ def test_the_seed_of_training_is_that_of_a_fitted_model_that_has_one(tmp_path, f
     assert config.model.config.seed == seed
     again = resolve(Raw(tomllib.loads(config.to_toml())), registry)
     assert again == config, "a stored config says both"
+
+
+def test_a_setting_of_steps_that_a_fitted_model_has_of_its_own_is_said(tmp_path):
+    message, hint = error_of('model.name="bag"\ntask.name="classify"', tmp_path, ["training.epochs=3"])
+
+    assert message.startswith("--set training.epochs=3: training.epochs has no use")
+    assert hint == "`model.epochs` is the model's own setting"
+
+
+def test_a_fitted_models_config_may_say_how_it_is_validated_and_all_defaults(tmp_path):
+    used = ["training.seed=3", "training.batch_size=1", "training.monitor=token_perplexity"]
+
+    config = load_config(None, registry, flags={"model.name": "ngram"}, overrides=[*used, "training.epochs=10"])
+
+    assert resolve(Raw(tomllib.loads(config.to_toml())), registry) == config
 
 
 def test_a_counted_model_without_a_seed_is_the_same_with_any(tmp_path):
