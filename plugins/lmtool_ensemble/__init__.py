@@ -22,6 +22,7 @@ def lmtool_register_models() -> Iterable[Component]:
         config="lmtool_ensemble.config:EnsembleConfig",
         summary="classifiers of any kind, trained one after another, whose probabilities are averaged",
         capabilities=frozenset({"fitted", "classifier"}),
+        version=2,  # 1: neighbouring seeds shared members
     )
     yield Component(
         name="text-ensemble",

@@ -74,7 +74,7 @@ class Ensemble:
         return ClassifierEnsemble(parts, self._weights(parts, dataset))
 
     def _configs(self, dataset: Dataset, registry: Registry) -> Iterator[RunConfig]:
-        """Of each member and seed."""
+        """Of each member and seed: another seed of the whole gives a member none of those that it had before."""
         for number, member in enumerate(self.config.members):
             where = f"model.members, number {number + 1}"
             sections = member.sections()
@@ -84,7 +84,7 @@ class Ensemble:
             if not gives_classes(config.task):
                 raise ConfigError(f"{where}: task '{config.task.name}' gives no classes")
             for seed in range(member.seeds):
-                yield with_seed(config, self.config.seed + seed)
+                yield with_seed(config, self.config.seed * member.seeds + seed)
 
     def _weights(self, parts: Sequence[ClassifierPart], dataset: Dataset) -> np.ndarray:
         if self.config.combine == "mean":

@@ -10,6 +10,7 @@ from lmtool.data.dataset import Dataset
 from lmtool.errors import ConfigError, DataError, LmtoolError
 from lmtool.raw_config import Raw
 from lmtool.registry import Registry
+from lmtool.repeat import with_seed
 from lmtool.run import Run
 from lmtool.signals import StopRequest
 from lmtool.testing import conformance
@@ -66,6 +67,20 @@ def test_its_probabilities_are_the_mean_of_those_of_its_members_trained_alone(da
 
     np.testing.assert_allclose(probabilities(whole, dataset), expected, rtol=1e-9)
     np.testing.assert_array_equal(probabilities(Run.open(whole.path), dataset), probabilities(whole, dataset))
+
+
+def test_repeats_of_an_ensemble_have_no_member_in_common(dataset, tmp_path):
+    config = config_of(dataset, **ensemble_of(LINEAR, {**BAG, "seeds": 2}))
+
+    seeds = []
+    for number in range(3):
+        path = tmp_path / f"seed-{number}"
+        train(with_seed(config, number), dataset, path, Registry(), stop=StopRequest())
+        members = [Run.open(path / "model" / f"member-{n}") for n in range(3)]
+        seeds.append([member.config["model"]["seed"] for member in members])
+
+    # The linear model is there once, the bag twice.
+    assert seeds == [[0, 0, 1], [1, 2, 3], [2, 4, 5]]
 
 
 def test_tuned_weights_give_the_validation_documents_no_less_than_the_mean_does(dataset, tmp_path):
