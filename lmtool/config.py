@@ -116,13 +116,13 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
     core = {name: _validate(schema, raw, name) for name, schema in CORE_SECTIONS.items()}
     model = choose(raw, "model", registry)
     fitted = "fitted" in model.found.component.capabilities
+    if fitted and _takes_seed(model, raw):
+        model = replace(model, config=model.config.model_copy(update={"seed": core["training"].seed}))
     if fitted and raw.values.get("optimizer"):
         where = raw.where("optimizer")
         raise ConfigError(f"{where}[optimizer] has no use: model '{model.name}' is counted, it takes no steps")
-    for key in ("augment", "evaluators"):
-        if fitted and getattr(core["training"], key):
-            where = raw.where(f"training.{key}")
-            raise ConfigError(f"{where}training.{key} has no use: model '{model.name}' is counted, it takes no steps")
+    if fitted:
+        _check_steps(core["training"], model, raw)
     task, encoder = _with_encoder(choose(raw, "task", registry), model, registry, raw)
     core["data"] = _with_fields(core["data"], task)
     tokenizer = _choose_tokenizer(raw, core["data"], registry)
@@ -138,6 +138,26 @@ def resolve(raw: Raw, registry: Registry) -> RunConfig:
         encoder=encoder,
         init_from=pretrained.init_from(raw),
     )
+
+
+def _check_steps(training: TrainingConfig, model: Choice, raw: Raw) -> None:
+    """Raise ConfigError for a setting of steps, which a fitted model does not take. A default says nothing: stored
+    configs and templates have them all."""
+    for key, field in type(training).model_fields.items():
+        if key not in training.USED_BY_FITTED and getattr(training, key) != field.default:
+            path = f"training.{key}"
+            problem = f"{raw.where(path)}{path} has no use: model '{model.name}' is counted, it takes no steps"
+            own = key in type(model.config).model_fields
+            raise ConfigError(problem, hint=f"`model.{key}` is the model's own setting" if own else None)
+
+
+def _takes_seed(model: Choice, raw: Raw) -> bool:
+    """Whether a fitted model's own seed is that of [training]: if it has one that is not said, or is in the file alone
+    and `training.seed` is said over the file. A stored config says both, so that it stays as it is."""
+    if "seed" not in type(model.config).model_fields or "seed" not in raw.values.get("training", {}):
+        return False
+    is_over_file = raw.origin("training.seed") is not None and raw.origin("model.seed") is None
+    return "seed" not in model.config.model_fields_set or is_over_file
 
 
 def data_section(raw: Raw, registry: Registry) -> DataConfig:

@@ -32,12 +32,16 @@ class Raw:
         table[last] = value
         self.origins[path] = origin
 
+    def origin(self, path: str) -> str | None:
+        """What has set a value over those of the file, by itself or with the table that it is in."""
+        parts = path.split(".")
+        found = (self.origins.get(".".join(parts[:end])) for end in range(len(parts), 0, -1))
+        return next(filter(None, found), None)
+
     def where(self, path: str) -> str:
         """The start of an error message about a key."""
-        parts = path.split(".")
-        for end in range(len(parts), 0, -1):
-            if origin := self.origins.get(".".join(parts[:end])):
-                return f"{origin}: "
+        if origin := self.origin(path):
+            return f"{origin}: "
         for below, origin in self.origins.items():
             if below.startswith(f"{path}."):
                 return f"{origin}: "

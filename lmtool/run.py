@@ -43,6 +43,7 @@ FORMAT = "lmtool-run"
 FORMAT_VERSION = 1
 RECORD = "run.json"
 GO_ON = "run the same `lmtool train` again to go on"
+START_OVER = "`--force` starts over, `-o` names another folder"
 COMPARED = ("task", "model", "optimizer", "training")
 """Sections that must not change while a run is trained; the dataset's key stands for data and tokenizer."""
 KINDS: dict[str, str] = {"tokens": "a language model", "classes": "a classifier", "texts": "a text-to-text model"}
@@ -284,16 +285,25 @@ class Run:
             write_checksums(folder)
 
     @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """An empty folder inside the run's, for as long as the block lasts. What a killed process left is removed."""
+    def scratch(self, *, resumable: bool = False) -> Iterator[Path]:
+        """A folder inside the run's, for as long as the block lasts.
+
+        Args:
+            resumable: Whether the block can go on from what an interrupted one left there: then that is kept, and only
+                a block that comes to its end removes it. Else the folder is empty, and removed in any case.
+        """
         folder = self.path / ".scratch"
-        shutil.rmtree(folder, ignore_errors=True)
+        if not resumable:
+            shutil.rmtree(folder, ignore_errors=True)
         with explain_os_errors(folder):
-            folder.mkdir()
+            folder.mkdir(exist_ok=resumable)
         try:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:
+            if not resumable:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Note that training is over."""
@@ -302,7 +312,7 @@ class Run:
 
     def check_unchanged(self, config: RunConfig, dataset: Dataset) -> None:
         """Raise ConfigError naming the first setting that differs from those the run began with."""
-        hint = "`--force` starts over, `-o` names another folder"
+        hint = START_OVER
         if dataset.key != self.record["dataset"]["key"]:
             raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
         if self.record.get("imported") != imported(config).get("imported"):
@@ -318,19 +328,22 @@ class Run:
                 was, is_ = (_shown(values.get(key)) for values in (before, now))
                 raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
         if not self.is_finished:
-            self._check_versions(components(config, dataset, self._registry), hint)
+            self.check_versions(config, dataset)
 
     def _digest_of_run(self, path: str) -> str | None:
         """Of a run that a setting names; None if it is gone: whoever needed it either has a copy, or will say so."""
         return Run.open(path, self._registry).model_digest if Path(path).exists() else None
 
-    def _check_versions(self, now: list[dict[str, Any]], hint: str) -> None:
-        """Half a run by one version of a component and half by another would be neither's."""
+    def check_versions(self, config: RunConfig, dataset: Dataset) -> None:
+        """Raise ConfigError naming the first component that had another version when the run began.
+
+        Half a run by one version and half by another would be neither's, and so would be a model of runs by both.
+        """
         before = {(one["kind"], one["name"]): one["version"] for one in self.components}
-        for one in now:
+        for one in components(config, dataset, self._registry):
             if (was := before.get((one["kind"], one["name"]), one["version"])) != one["version"]:
                 what = f"version {was} of {one['kind']} '{one['name']}', now it is {one['version']}"
-                raise ConfigError(f"{self.path} was begun with {what}", hint)
+                raise ConfigError(f"{self.path} was begun with {what}", START_OVER)
 
     def _resolved(self) -> dict[str, Any]:
         """The config by today's schemas: a setting that has come since the run began has its default."""

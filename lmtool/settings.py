@@ -84,11 +84,15 @@ class DataConfig(Config):
 
 
 class TrainingConfig(Config):
-    """How a model that takes steps is trained. Counted models use the seed alone."""
+    """How a model that takes steps is trained. What one that is fitted at once has no use for must have its default."""
 
     LATER = frozenset({"evaluators"})
+    USED_BY_FITTED: ClassVar[frozenset[str]] = frozenset({"seed", "batch_size", "monitor"})
+    """The seed where it has one, how much of the validation text is read at once, what `lmtool tune` compares by."""
 
-    seed: int = Field(0, ge=0, description="decides initial weights, dropout and the order of batches")
+    seed: int = Field(
+        0, ge=0, description="decides initial weights, dropout and the order of batches; given, also `model.seed`"
+    )
     batch_size: int = Field(20, ge=1, description="B, streams read side by side")
     bptt: int = Field(35, ge=1, description="T, time steps per window of truncated back-propagation")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of activations and matmuls in training")

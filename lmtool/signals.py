@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STOPPING = ("SIGTERM", "SIGUSR1", "SIGINT")
+GO_ON = "run the same command to go on"
 
 
 class StopRequest:
@@ -52,6 +53,11 @@ class StopRequest:
         finally:
             self._deferred = False
 
+    def check(self) -> None:
+        """Raise Interrupted if a signal has come: a part of the work that defers it may end all the same."""
+        if self.signal_name:
+            raise Interrupted(f"stopped by {self.signal_name}", hint=GO_ON)
+
     def _receive(self, number: int, _frame: Any) -> None:
         first = self.signal_name is None
         self.signal_name = self.signal_name or signal.Signals(number).name
@@ -59,7 +65,7 @@ class StopRequest:
             return
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        raise Interrupted(f"stopped by {self.signal_name}", hint="run the same command to go on")
+        raise Interrupted(f"stopped by {self.signal_name}", hint=GO_ON)
 
 
 __all__ = ["StopRequest"]

@@ -24,6 +24,7 @@ from lmtool.api.models import (
     ImportedModel,
     LanguageModel,
     ParametricModel,
+    ResumableModel,
 )
 from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
 from lmtool.api.texts import Answerer, FittedTextModel, Hypothesis, TextEvaluator, TextModel, TextPredictions
@@ -56,6 +57,7 @@ __all__ = [
     "ParametricModel",
     "Reader",
     "Record",
+    "ResumableModel",
     "StepFactory",
     "Task",
     "TextEvaluator",

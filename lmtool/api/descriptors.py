@@ -42,7 +42,7 @@ class Component:
     """What the target can do.
 
     Models: `backbone` or `fitted`; `causal`, `stateful`, `imported`; `classifier` if what is fitted is a `Classifier`,
-    `texts` if it is an `Answerer`.
+    `texts` if it is an `Answerer`; `resumable` if what is fitted goes on from what an interrupted `fit` left.
     Tasks: `classes` if their models are classifiers, `texts` if they answer texts with texts, language models
     otherwise; `encoder` if the target also takes `encoder`, a second backbone; `reward` if it takes `reward`, a
     `TextEvaluator` that its setting of that name chooses, and goes on from a run. Readers: the suffixes that they read;

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lmtool.api.text import Tokenizer
     from lmtool.array_types import Embedded, Hidden, Mask
     from lmtool.data.dataset import Dataset
+    from lmtool.signals import StopRequest
 
 
 class LanguageModel(Protocol):
@@ -150,6 +151,32 @@ class ImportedModel(FittedModel, Protocol):
 
     def vocabulary(self) -> Iterable[str]:
         """Every word of the file. Where there is no dataset, a tokenizer learns these, each as a line."""
+        ...
+
+
+class ResumableModel(Protocol):
+    """A fitted model, of whatever kind, whose `fit` goes on where it was interrupted; capability `resumable`."""
+
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        progress: Callable[[str, float], None],
+        scratch: Path,
+        stop: StopRequest | None = None,
+    ) -> Any:
+        """As `FittedModel.fit`, with the same result whether it was interrupted or not.
+
+        Args:
+            dataset: As there.
+            progress: As there.
+            scratch: Empty, or as an interrupted call left it: with the same dataset, settings and version of the
+                component. It is kept until there is a model.
+            stop: Tells of signals, to work that defers them; others end by an exception anywhere. None asks nothing.
+
+        Raises:
+            Interrupted: if a signal asked to stop.
+        """
         ...
 
 

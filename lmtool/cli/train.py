@@ -37,7 +37,7 @@ def train(
     task: Annotated[str | None, typer.Option(help="task.name")] = None,
     optimizer: Annotated[str | None, typer.Option(help="optimizer.name: adamw, sgd, …")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over all else.")] = None,
-    seed: Annotated[int | None, typer.Option(help="training.seed")] = None,
+    seed: Annotated[int | None, typer.Option(help="training.seed; of fitted models model.seed, too.")] = None,
     devices: Annotated[
         int | None, typer.Option(envvar="LMTOOL_DEVICES", help="Devices of each process; all if left out.")
     ] = None,

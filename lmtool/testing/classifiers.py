@@ -6,6 +6,7 @@ were computed beside other documents may differ in their last bits; `TOLERANCE` 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import weakref
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmtool.api import Document
-from lmtool.errors import DataError, LmtoolError
+from lmtool.errors import DataError, Interrupted, LmtoolError
 from lmtool.testing.saved import check_no_pickles, raised
 
 if TYPE_CHECKING:
@@ -193,6 +194,25 @@ def check_same_seed_same_classifier(subject: Subject) -> None:
     )
 
 
+def check_goes_on_from_its_scratch(subject: Subject) -> None:
+    """If it says `resumable`: interrupted half-way and called again with the same folder, it gives the same figures."""
+    if "resumable" not in subject.component.capabilities or "classifier" not in subject.component.capabilities:
+        return
+    made, component = _fitted(subject), _component(subject)
+
+    def interrupt(phase: str, fraction: float) -> None:
+        if fraction >= 0.5:
+            raise Interrupted("half-way")
+
+    with tempfile.TemporaryDirectory() as name:
+        with contextlib.suppress(Interrupted):
+            component.fit(made.dataset, progress=interrupt, scratch=Path(name))
+        model = component.fit(made.dataset, progress=lambda phase, fraction: None, scratch=Path(name))
+        again = model.log_probs(made.documents)
+
+    assert (again == made.model.log_probs(made.documents)).all(), "after an interruption it gives other figures"
+
+
 def check_only_training_documents_count(subject: Subject) -> None:
     """Without its other splits, the dataset gives the same classifier."""
     from lmtool.data.subset import write_subset
@@ -256,6 +276,7 @@ CHECKS = (
     check_save_then_load,
     check_a_damaged_file_is_an_error,
     check_same_seed_same_classifier,
+    check_goes_on_from_its_scratch,
     check_only_training_documents_count,
     check_no_labels_is_an_error,
     check_several_labels,

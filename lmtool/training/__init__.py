@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lmtool.config import choose_inline
 from lmtool.contents import is_imported
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
 from lmtool.run import RECORD, Run
-from lmtool.tasks.fitted import fitted_model, predicted_by
+from lmtool.tasks.fitted import fitted_model, gives_classes, predicted_by
 from lmtool.training.judges import answer_judges, check_judges
 from lmtool.training.learner import make_learner
 from lmtool.training.metrics_log import MAX_LOSS, MetricsLog
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from lmtool.api import Answerer, Classifier, LanguageModel
+    from lmtool.api import Answerer, Classifier, LanguageModel, ResumableModel
     from lmtool.config import Choice, RunConfig
     from lmtool.data.dataset import Dataset
     from lmtool.registry import Registry
@@ -49,7 +49,7 @@ def train(
         dataset: Its `train` split is learned from; its `valid` split, if there is one, picks the best model.
         path: The run folder. A finished run of the same config and dataset is left as it is.
         registry: Where components are looked up.
-        stop: Looked at between steps.
+        stop: Looked at between steps, and by what is fitted and can go on later.
         report: Told how far it is.
         warn: Told what may be wrong.
         force: Throw away what is in `path` and start over.
@@ -83,7 +83,7 @@ def train(
         if processes.is_first and run.config.get("evaluation") != config.to_dict()["evaluation"]:
             warn(f"[evaluation] of {run.path} stays as it was; `lmtool eval --set evaluation.KEY=VALUE` changes it")
         if config.optimizer is None:
-            _fit(config, dataset, run, report)
+            _fit(config, dataset, run, stop, report)
         else:
             with stop.deferred():  # a library that catches every exception at import would swallow the signal
                 _take_steps(config, dataset, run, registry, processes, devices or DeviceOptions(), stop, report, warn)
@@ -115,12 +115,22 @@ def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -
     return run
 
 
-def _fit(config: RunConfig, dataset: Dataset, run: Run, report: Report) -> None:
+def _fit(config: RunConfig, dataset: Dataset, run: Run, stop: StopRequest, report: Report) -> None:
     """A model that is estimated at once."""
-    with run.scratch() as scratch:
-        model = fitted_model(config.model, config.task).fit(dataset, progress=report, scratch=scratch)
+    made, resumable = fitted_model(config.model, config.task), _is_resumable(config)
+    with run.scratch(resumable=resumable) as scratch:
+        if resumable:
+            model = cast("ResumableModel", made).fit(dataset, progress=report, scratch=scratch, stop=stop)
+        else:
+            model = made.fit(dataset, progress=report, scratch=scratch)
         run.write_model(model)
         _finish_fitted(config, dataset, run, model, report)
+
+
+def _is_resumable(config: RunConfig) -> bool:
+    """Not so of a language model that becomes a classifier: it is fitted once for each class."""
+    capabilities = config.model.found.component.capabilities
+    return "resumable" in capabilities and ("classifier" in capabilities or not gives_classes(config.task))
 
 
 def _finish_fitted(

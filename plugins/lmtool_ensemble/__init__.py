@@ -21,7 +21,8 @@ def lmtool_register_models() -> Iterable[Component]:
         target="lmtool_ensemble.model:Ensemble",
         config="lmtool_ensemble.config:EnsembleConfig",
         summary="classifiers of any kind, trained one after another, whose probabilities are averaged",
-        capabilities=frozenset({"fitted", "classifier"}),
+        capabilities=frozenset({"fitted", "classifier", "resumable"}),
+        version=2,  # 1: neighbouring seeds shared members
     )
     yield Component(
         name="text-ensemble",

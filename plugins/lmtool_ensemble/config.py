@@ -36,7 +36,7 @@ class EnsembleConfig(Config):
         "mean",
         description="of the members' probabilities: their mean, or one with weights tuned on the `valid` split",
     )
-    seed: int = Field(0, ge=0, description="is added to the seed of each member")
+    seed: int = Field(0, ge=0, description="times `seeds`, is added to a member's seed: no two ensembles share one")
 
     @field_validator("members")
     @classmethod

@@ -53,28 +53,42 @@ class Ensemble:
     def __init__(self, config: EnsembleConfig) -> None:
         self.config = config
 
-    def fit(self, dataset: Dataset, *, progress: Callable[[str, float], None], scratch: Path) -> ClassifierEnsemble:
-        """Train the members, each as it would be trained alone, and weigh them.
+    def fit(
+        self,
+        dataset: Dataset,
+        *,
+        progress: Callable[[str, float], None],
+        scratch: Path,
+        stop: StopRequest | None = None,
+    ) -> ClassifierEnsemble:
+        """Train the members, each as it would be trained alone, and weigh them; see `lmtool.api.ResumableModel`.
+
+        Members are runs in `scratch`: those that are finished are taken as they are, and a half-trained one goes on
+        from its checkpoint.
 
         Raises:
-            ConfigError: if a member's settings are wrong; before anything is trained.
+            ConfigError: if a member's settings are wrong; before anything is trained. Also if one that is there was
+                begun with other settings, or with another version of a component.
             DataError: if the dataset has no labels, or weights are to be tuned and it has no `valid` split.
+            Interrupted: if a signal asked to stop; what there is of members is saved.
         """
-        registry = Registry()
+        registry, stop = Registry(), stop or StopRequest()
         configs = list(self._configs(dataset, registry))
         if self.config.combine == "tuned":
             dataset.split("valid")
         parts = []
         for number, config in enumerate(configs):
+            stop.check()
             path = Path(scratch) / f"member-{number}"
             report = _reporting(progress, number, len(configs))
-            train(config, dataset, path, registry, stop=StopRequest(), report=report, warn=logger.warning)
+            run = train(config, dataset, path, registry, stop=stop, report=report, warn=logger.warning)
+            run.check_versions(config, dataset)
             shutil.rmtree(path / "checkpoints", ignore_errors=True)
             parts.append(ClassifierPart.open(f"member-{number}", path))
         return ClassifierEnsemble(parts, self._weights(parts, dataset))
 
     def _configs(self, dataset: Dataset, registry: Registry) -> Iterator[RunConfig]:
-        """Of each member and seed."""
+        """Of each member and seed: another seed of the whole gives a member none of those that it had before."""
         for number, member in enumerate(self.config.members):
             where = f"model.members, number {number + 1}"
             sections = member.sections()
@@ -84,7 +98,7 @@ class Ensemble:
             if not gives_classes(config.task):
                 raise ConfigError(f"{where}: task '{config.task.name}' gives no classes")
             for seed in range(member.seeds):
-                yield with_seed(config, self.config.seed + seed)
+                yield with_seed(config, self.config.seed * member.seeds + seed)
 
     def _weights(self, parts: Sequence[ClassifierPart], dataset: Dataset) -> np.ndarray:
         if self.config.combine == "mean":

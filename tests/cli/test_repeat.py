@@ -57,6 +57,22 @@ def test_finished_runs_are_taken_as_they_are_and_more_seeds_add_to_them(classes)
     assert "seed = 1\n" in (classes.cwd / "out" / "seed-1" / "config.toml").read_text().partition("[model]")[2]
 
 
+def test_a_fitted_models_run_by_seed_is_the_one_that_repeat_makes(classes):
+    bag = ("--set", "model={name='bag', dim=4, epochs=1, min_count=1}")
+    repeated = classes("repeat", "linear.toml", "--seeds", 2, "-o", "out", *bag)
+
+    alone = {seed: classes("train", "linear.toml", "--seed", seed, "-o", f"alone-{seed}", *bag) for seed in (0, 1)}
+    there = classes("train", "linear.toml", "--seed", 1, "-o", "out/seed-1", *bag)
+
+    assert [repeated.code, *(done.code for done in alone.values())] == [0, 0, 0], repeated.stderr
+    assert there.code == 0, there.stderr
+    runs = ("alone-0", "alone-1", "out/seed-0", "out/seed-1")
+    weights = {run: (classes.cwd / run / "model" / "bag.npz").read_bytes() for run in runs}
+    assert weights["alone-0"] == weights["out/seed-0"]
+    assert weights["alone-1"] == weights["out/seed-1"]
+    assert weights["alone-0"] != weights["alone-1"]
+
+
 def test_other_folds_other_data_and_other_settings_are_refused(classes):
     assert classes("repeat", "linear.toml", "--folds", 2, "-o", "out").code == 0
 

@@ -53,12 +53,16 @@ def error_of(toml, tmp_path, overrides=()):
             "run.toml: training.augment has no use: model 'linear' is counted, it takes no steps",
         ),
         (
+            'model.name="ngram"\ntraining.patience=2',
+            "run.toml: training.patience has no use: model 'ngram' is counted, it takes no steps",
+        ),
+        (
             'model.name="ngram"\nevaluation.evaluators=[{name="perplexity", x=1}]',
             "run.toml: unknown key evaluation.evaluators.x",
         ),
         ('model.name="ngram"\nevaluation.evaluators=[]',
          "run.toml: evaluation.evaluators must have at least 1 entries, got []"),
-        ('model.name="ngram"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
+        ('model.name="lstm"\ntraining.step={}', "run.toml: training.step: a step must have a `name`, got {}"),
         ('model.name="ngram"\ndata.reader={name="txt"}',
          "no reader named 'txt' (did you mean 'text'?); installed: builtin, csv, fasttext, folder, jsonl, parallel, "
          "parquet, sklearn, text, tsv"),
@@ -159,6 +163,52 @@ def test_flags_win_over_the_file_and_overrides_over_both(tmp_path):
     config = load_config(file, registry, flags={"training.seed": 2, "model.order": 3}, overrides=["model.order=4"])
 
     assert (config.training.seed, config.model.config.order) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("file", "flag", "overrides", "seed"),
+    [
+        ("", 3, [], 3),
+        ("training.seed=3", None, [], 3),
+        ("training.seed=3", 4, [], 4),
+        ("model.seed=5", None, [], 5),
+        ("training.seed=3\nmodel.seed=5", None, [], 5),
+        # What is said on the command line is said over the file, as over one that `lmtool config new` has written.
+        ("training.seed=0\nmodel.seed=5", 3, [], 3),
+        ("training.seed=0\nmodel.seed=5", None, ["training.seed=3"], 3),
+        ("", 3, ["model.seed=7"], 7),
+        ("", 3, ["model={name='bag', seed=7}"], 7),
+    ],
+)
+def test_the_seed_of_training_is_that_of_a_fitted_model_that_has_one(tmp_path, file, flag, overrides, seed):
+    (path := tmp_path / "run.toml").write_text(f'model.name="bag"\ntask.name="classify"\n{file}\n')
+
+    config = load_config(path, registry, flags={"training.seed": flag}, overrides=overrides)
+
+    assert config.model.config.seed == seed
+    again = resolve(Raw(tomllib.loads(config.to_toml())), registry)
+    assert again == config, "a stored config says both"
+
+
+def test_a_setting_of_steps_that_a_fitted_model_has_of_its_own_is_said(tmp_path):
+    message, hint = error_of('model.name="bag"\ntask.name="classify"', tmp_path, ["training.epochs=3"])
+
+    assert message.startswith("--set training.epochs=3: training.epochs has no use")
+    assert hint == "`model.epochs` is the model's own setting"
+
+
+def test_a_fitted_models_config_may_say_how_it_is_validated_and_all_defaults(tmp_path):
+    used = ["training.seed=3", "training.batch_size=1", "training.monitor=token_perplexity"]
+
+    config = load_config(None, registry, flags={"model.name": "ngram"}, overrides=[*used, "training.epochs=10"])
+
+    assert resolve(Raw(tomllib.loads(config.to_toml())), registry) == config
+
+
+def test_a_counted_model_without_a_seed_is_the_same_with_any(tmp_path):
+    one, other = (load_config(None, registry, flags={"model.name": "ngram", "training.seed": seed}) for seed in (0, 3))
+
+    assert one.model == other.model
 
 
 def test_a_resolved_config_says_everything_and_reads_back_as_itself(tmp_path):
