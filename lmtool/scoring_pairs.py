@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lmtool.evaluation import checked
+from lmtool.posterior import SampledTextModel, log_mean
 from lmtool.prediction import as_documents
 from lmtool.scoring import QUANTITIES, Scores, encode_lines
 
@@ -106,8 +107,15 @@ def score_pairs(
     stops = (np.flatnonzero(ids == target_tokenizer.eos_id) + 1).tolist()
     targets = [ids[start : stop - 1] for start, stop in zip([0, *stops], stops, strict=False)]
     documents = as_documents(tokenizer, [pair.document for pair in pairs])
-    found = np.concatenate([np.zeros(0), *model.target_log_probs(documents, targets)])
-    return PairScores(text, target_tokenizer, ids, checked(found), pairs=tuple(pairs))
+
+    def given(model: TextModel) -> np.ndarray:
+        return checked(np.concatenate([np.zeros(0), *model.target_log_probs(documents, targets)]))
+
+    if isinstance(model, SampledTextModel):
+        samples = [given(one) for one in model.samples]
+        sampled = np.stack(samples)
+        return PairScores(text, target_tokenizer, ids, log_mean(samples), sampled=sampled, pairs=tuple(pairs))
+    return PairScores(text, target_tokenizer, ids, given(model), pairs=tuple(pairs))
 
 
 __all__ = ["PAIR_QUANTITIES", "Pair", "PairForm", "PairScores", "score_pairs"]

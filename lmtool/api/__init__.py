@@ -26,7 +26,15 @@ from lmtool.api.models import (
     ParametricModel,
 )
 from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
-from lmtool.api.texts import Answerer, FittedTextModel, Hypothesis, TextEvaluator, TextModel, TextPredictions
+from lmtool.api.texts import (
+    Answerer,
+    FittedTextModel,
+    Hypothesis,
+    ParametricTextModel,
+    TextEvaluator,
+    TextModel,
+    TextPredictions,
+)
 
 __all__ = [
     "API_VERSION",
@@ -54,6 +62,7 @@ __all__ = [
     "Optimizer",
     "OptimizerFactory",
     "ParametricModel",
+    "ParametricTextModel",
     "Reader",
     "Record",
     "StepFactory",

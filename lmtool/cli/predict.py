@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-OF_CLASSES = ("every", "threshold", "explain", "gradient", "posterior")
+OF_CLASSES = ("every", "threshold", "explain", "gradient")
 OF_TEXTS = (
     *("beam", "n_best", "length_penalty", "coverage_penalty", "sample", "temperature", "top_p"),
     *("min_length", "max_length", "no_repeat_ngram", "replace_unknown", "begin", "begin_field", "scores"),
@@ -109,9 +109,9 @@ def predict(
     What the reader of the training text left out of a document, as reader.remove does of newsgroup posts, is left out
     of the text in JSON Lines, too. A line of text is read as it is.
 
-    With --posterior samples:K probabilities are the average over K samples of the weights, and there are two fields
-    more, in nats: entropy, of that average, and mutual_information, the part of it that is there because the weights
-    are not known for sure.
+    With --posterior samples:K probabilities are the average over K samples of the weights. Of classifiers there are two
+    fields more, in nats: entropy, of that average, and mutual_information, the part of it that is there because the
+    weights are not known for sure.
 
     \b
       echo "the game went to overtime" | lmtool predict RUN
@@ -122,21 +122,21 @@ def predict(
     """
     from lmtool.cli import predict_classes, predict_texts
     from lmtool.errors import UsageError
+    from lmtool.posterior import parse
 
     given = given_options(context)
     if plain and (as_json or text or prefix):
         name = "--json" if as_json else "--text" if text else "--prefix"
         raise UsageError(f"--plain has no use for {name}: it is no JSON", hint="leave --plain out for JSON")
     opened = _open(run, given)
-    asked = Asked(file, _form(opened, file, field, as_is=as_is), text, prefix, as_json=as_json, plain=plain, seed=seed)
+    form, samples = _form(opened, file, field, as_is=as_is), parse(posterior, seed)
+    asked = Asked(file, form, text, prefix, samples, as_json=as_json, plain=plain, seed=seed)
     if opened.predicts == "texts":
         decoding = {name: context.params[name] for name in OF_DECODING if name in given}
         asked_texts = predict_texts.AskedTexts(decoding, begin, begin_field, n_best=n_best is not None, scores=scores)
         predict_texts.answer(opened, asked, asked_texts)
         return
-    asked_classes = predict_classes.AskedClasses(
-        top_k, threshold, posterior, every=every, explain=explain, gradient=gradient
-    )
+    asked_classes = predict_classes.AskedClasses(top_k, threshold, every=every, explain=explain, gradient=gradient)
     predict_classes.classify(opened, asked, asked_classes)
 
 

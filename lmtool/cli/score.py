@@ -103,7 +103,7 @@ def score(
     condition = parse_condition(filter_, known) if filter_ is not None else None
     if opened.predicts == "texts":
         asked = AskedPairs(tuple(field or ()), tuple(target or ()), prefix, as_is)
-        scoring = pair_scoring(opened, file, asked, tokens=tokens)
+        scoring = pair_scoring(opened, file, samples, asked, tokens=tokens)
     else:
         scoring = line_scoring(opened, file, samples, context, tokens=tokens)
     if summary:

@@ -12,6 +12,7 @@ from lmtool.cli.score_asked import Scoring
 from lmtool.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from lmtool.posterior import Samples
     from lmtool.prediction import Lines
     from lmtool.run import Run
     from lmtool.scoring_pairs import PairForm, PairScores
@@ -27,7 +28,7 @@ class AskedPairs:
     as_is: bool
 
 
-def pair_scoring(run: Run, file: str, asked: AskedPairs, *, tokens: bool) -> Scoring:
+def pair_scoring(run: Run, file: str, samples: Samples | None, asked: AskedPairs, *, tokens: bool) -> Scoring:
     """How a text-to-text model scores the targets of JSON Lines.
 
     Raises:
@@ -42,7 +43,7 @@ def pair_scoring(run: Run, file: str, asked: AskedPairs, *, tokens: bool) -> Sco
     from lmtool.scoring_pairs import score_pairs
 
     form = _form(run, file, asked)
-    model = load_text_model(run)
+    model = load_text_model(run, samples)
     if not gives_log_probs(model):
         hint = f"a trained network gives them; `lmtool predict {run.path}` answers documents"
         raise DataError(f"{run.path} answers documents, but gives no text a probability", hint)
