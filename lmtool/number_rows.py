@@ -163,9 +163,10 @@ def rows_of(columns: Sequence[Column], infinite: Callable[[float], str] = str) -
 
 def _one_by_one(columns: Sequence[Column], infinite: Callable[[float], str]) -> str:
     def shown(column: Column) -> Iterator[str]:
-        text = column.before + column.format()
+        form = column.format()
         for value in column.values.tolist():
-            yield text % _rounded(value, column) if math.isfinite(value) else column.before + infinite(value)
+            shown = form % _rounded(value, column) if math.isfinite(value) else infinite(value)
+            yield column.before + shown
 
     return "".join(["".join([*row, "\n"]) for row in zip(*map(shown, columns), strict=True)])
 

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from lmtool.api import Classifier, Document, LanguageModel, ParametricModel
+    from lmtool.api import (
+        Answerer,
+        Classifier,
+        Document,
+        LanguageModel,
+        ParametricModel,
+        ParametricTextModel,
+        TextModel,
+    )
+    from lmtool.array_types import Stream, StreamLogProbs
     from lmtool.run import Run
 
 
@@ -93,6 +102,16 @@ def sampled_language_model(run: Run, model: LanguageModel, samples: Samples) -> 
 def sampled_classifier(run: Run, model: Classifier, samples: Samples) -> SampledClassifier:
     """As `sampled_language_model`, of a classifier."""
     return SampledClassifier(_draws(run, model, samples))
+
+
+def sampled_text_model(run: Run, model: Answerer, samples: Samples) -> SampledTextModel:
+    """As `sampled_language_model`, of a text-to-text model."""
+    check_posterior(run)
+    if not hasattr(model, "averaged"):
+        raise DataError(f"{run.path} has a posterior, but its model cannot answer by several weights at once")
+    draws = _draws(run, model, samples)
+    together = cast("ParametricTextModel", model).averaged([one.params for one in draws])
+    return SampledTextModel(draws, together)
 
 
 def _draws(run: Run, model: Any, samples: Samples) -> list[Any]:
@@ -211,6 +230,31 @@ class SampledClassifier:
         raise NotImplementedError("samples are drawn anew from the run that they come from")
 
 
+class SampledTextModel:
+    """See `lmtool.api.TextModel`: each next token has the average of the probabilities that the samples give.
+
+    Args:
+        samples: What each says of a text.
+        together: What answers by all of them; see `lmtool.api.ParametricTextModel.averaged`.
+    """
+
+    def __init__(self, samples: Sequence[TextModel], together: Answerer) -> None:
+        self.samples, self.generate = tuple(samples), together.generate
+        self.vocab_size, self.target_vocab_size = together.vocab_size, together.target_vocab_size
+
+    def target_log_probs(self, documents: Sequence[Document], targets: Sequence[Stream]) -> list[StreamLogProbs]:
+        every = [one.target_log_probs(documents, targets) for one in self.samples]
+        return [log_mean(some) for some in zip(*every, strict=True)]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the samples' weights, all of which are in memory at once."""
+        return _num_bytes(self.samples)
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError("samples are drawn anew from the run that they come from")
+
+
 def _num_bytes(samples: Sequence[Any]) -> int:
     import jax
 
@@ -261,6 +305,7 @@ __all__ = [
     "Predictive",
     "SampledClassifier",
     "SampledLanguageModel",
+    "SampledTextModel",
     "Samples",
     "check_posterior",
     "draw",
@@ -271,4 +316,5 @@ __all__ = [
     "posterior_file",
     "sampled_classifier",
     "sampled_language_model",
+    "sampled_text_model",
 ]

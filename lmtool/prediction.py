@@ -46,6 +46,16 @@ class Entry:
     """The other fields of its record."""
 
 
+class Row(NamedTuple):
+    """A record of the input."""
+
+    line: str
+    """As it is written."""
+    fields: dict[str, Any]
+    where: str
+    """What it is called in messages."""
+
+
 @dataclass(frozen=True)
 class Form:
     """How the input is written: a document a line, or a record a line, whose `fields`, in this order, hold the text."""
@@ -73,21 +83,42 @@ class Form:
         """
         if not self.fields:
             return [Entry(line) for line in lines.lines]
-        numbered = enumerate(lines.lines, lines.first)
-        return [self._record(line, f"{self.source}:{number}") for number, line in numbered if line.strip()]
+        return [self._entry(row) for row in self.rows(lines)]
 
-    def _record(self, line: str, where: str) -> Entry:
-        try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            hint = "each line must be one object; without `--field` each line is a document"
-            raise DataError(f"{where}: not JSON: {error}", hint) from None
-        if not isinstance(fields, dict):
-            raise DataError(f"{where}: must be an object, got {line[:40]}")
-        texts = [text_in(fields, name, where) for name in self.fields]
+    def rows(self, lines: Lines, hint: str = "without `--field` each line is a document") -> Iterator[Row]:
+        """The records; blank lines are none.
+
+        Args:
+            lines: Of JSON Lines.
+            hint: What else could be meant by lines that are no records.
+
+        Raises:
+            DataError: names the line that is no record.
+        """
+        for number, line in enumerate(lines.lines, lines.first):
+            if line.strip():
+                where = f"{self.source}:{number}"
+                yield Row(line, _object(line, where, hint), where)
+
+    def text_of(self, row: Row) -> str:
+        """The document of a record. Raises DataError if it lacks the text."""
+        texts = [text_in(row.fields, name, row.where) for name in self.fields]
         text = texts[0] if len(texts) == 1 else "\n".join(one.removesuffix("\n") for one in texts)
-        others = {name: value for name, value in fields.items() if name not in self.fields}
-        return Entry(self.prepare(text).removesuffix("\n"), others)
+        return self.prepare(text).removesuffix("\n")
+
+    def _entry(self, row: Row) -> Entry:
+        others = {name: value for name, value in row.fields.items() if name not in self.fields}
+        return Entry(self.text_of(row), others)
+
+
+def _object(line: str, where: str, hint: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}", f"each line must be one object; {hint}") from None
+    if not isinstance(fields, dict):
+        raise DataError(f"{where}: must be an object, got {line[:40]}")
+    return fields
 
 
 def text_in(fields: Mapping[str, Any], name: str, where: str) -> str:
@@ -215,4 +246,16 @@ def ranked(probabilities: np.ndarray) -> list[int]:
     return order
 
 
-__all__ = ["AT_ONCE", "Doubt", "Entry", "Form", "Lines", "Verdict", "as_documents", "in_pieces", "judge", "text_in"]
+__all__ = [
+    "AT_ONCE",
+    "Doubt",
+    "Entry",
+    "Form",
+    "Lines",
+    "Row",
+    "Verdict",
+    "as_documents",
+    "in_pieces",
+    "judge",
+    "text_in",
+]

@@ -10,7 +10,7 @@ from lmtool.errors import DataError
 from lmtool.prediction import DIGITS, SURROGATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lmtool.prediction import Verdict
 
@@ -70,14 +70,23 @@ def with_predicted(own: Mapping[str, Any], predicted: Mapping[str, Any], prefix:
         DataError: if a field has the name of something that is predicted.
     """
     named = {f"{prefix}{name}": value for name, value in predicted.items()}
-    if clash := next((name for name in named if name in own), None):
-        hint = f"`--prefix predicted_` writes predicted_{clash} beside it"
-        raise DataError(f"a record has a field '{clash}', and so does what is predicted", hint)
-    whole = {**own, **named}
-    line = json.dumps(whole, ensure_ascii=False)
+    check_names(own, named)
+    return record_json({**own, **named}) + "\n"
+
+
+def check_names(own: Mapping[str, Any], names: Iterable[str], *, what: str = "predicted") -> None:
+    """Raise DataError if a record has a field already that is to be written beside its own."""
+    if clash := next((name for name in names if name in own), None):
+        hint = f"`--prefix {what}_` writes {what}_{clash} beside it"
+        raise DataError(f"a record has a field '{clash}', and so does what is {what}", hint)
+
+
+def record_json(fields: Mapping[str, Any]) -> str:
+    """A record as a line without its end."""
+    line = json.dumps(fields, ensure_ascii=False)
     if not line.isascii() and SURROGATE.search(line):  # of another field, which UTF-8 cannot spell and JSON can
-        line = json.dumps(whole)
-    return line + "\n"
+        line = json.dumps(fields)
+    return line
 
 
 def _described(verdict: Verdict, number: int) -> dict[str, Any]:
@@ -85,4 +94,4 @@ def _described(verdict: Verdict, number: int) -> dict[str, Any]:
     return {"label": label, "probability": probability}
 
 
-__all__ = ["Layout", "with_predicted"]
+__all__ = ["Layout", "check_names", "record_json", "with_predicted"]

@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING
 
 from lmtool.evaluation.json_report import number
 from lmtool.number_rows import DECIMALS, Column, rows_of
+from lmtool.prediction_output import check_names, record_json
 from lmtool.scoring import SPREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lmtool.scoring import Scores
+    from lmtool.scoring_pairs import PairScores
 
 COLUMNS = ("nats", "tokens", "token_perplexity", "unknown")
+FIGURES = {
+    "nats": 12,
+    "tokens": 0,
+    "unknown": 0,
+    "token_perplexity": 12,
+    "word_perplexity": 12,
+    "bits_per_byte": 12,
+}
+"""Of an object, and how many digits they have; 0 for whole numbers."""
+TOKEN_SCORES = "token_scores"
 
 
 def columns(scores: Scores) -> str:
@@ -33,24 +45,50 @@ def columns(scores: Scores) -> str:
 
 def objects(scores: Scores, *, tokens: bool = False) -> str:
     """A JSON object for each line, its numbers with twelve digits, what its tokens cost among it if asked for."""
-    numbers = rows_of(
-        [
-            Column(', "nats": ', scores.nats, 12),
-            Column(', "tokens": ', scores.tokens),
-            Column(', "unknown": ', scores.unknown),
-            Column(', "token_perplexity": ', scores.token_perplexity, 12),
-            Column(', "word_perplexity": ', scores.word_perplexity, 12),
-            Column(', "bits_per_byte": ', scores.bits_per_byte, 12),
-            *([Column(f', "{SPREAD}": ', scores.nats_sd, 12)] if scores.sampled is not None else []),
-        ],
-        infinite=lambda value: json_text(number(value)),
-    )
+    begins = (f'{{"text": {encode_basestring(line)}' for line in scores.lines)
+    return _with_figures(begins, scores, tokens=tokens)
+
+
+def record_objects(scores: PairScores, *, tokens: bool = False, prefix: str = "") -> str:
+    """The record of each pair with the figures of its target behind its own fields, numbers as `objects` has them.
+
+    Args:
+        scores: Of pairs.
+        tokens: Say what the target's tokens cost, too.
+        prefix: Stands before the names of the figures.
+
+    Raises:
+        DataError: if a record has a field of such a name.
+    """
+    names = [prefix + name for name in (*FIGURES, *([SPREAD] if scores.sampled is not None else []))]
+    names += [prefix + TOKEN_SCORES] if tokens else []
+    for pair in scores.pairs:
+        check_names(pair.fields, names, what="scored")
+    begins = (record_json(pair.fields)[:-1] for pair in scores.pairs)
+    return _with_figures(begins, scores, tokens=tokens, prefix=prefix)
+
+
+def _with_figures(begins: Iterable[str], scores: Scores, *, tokens: bool, prefix: str = "") -> str:
+    """A JSON object for each line.
+
+    Args:
+        begins: Each with a field or more, and without its last brace.
+        scores: Of the lines.
+        tokens: Whether the tokens' facts are among them.
+        prefix: Stands before the names of the figures.
+    """
+
+    def key(name: str) -> str:
+        return f", {json_text(prefix + name)}: "
+
+    figures = [Column(key(name), getattr(scores, name), digits) for name, digits in FIGURES.items()]
+    if scores.sampled is not None:
+        figures.append(Column(key(SPREAD), scores.nats_sd, 12))
+    numbers = rows_of(figures, infinite=lambda value: json_text(number(value)))
     ends: Iterable[str] = repeat("}\n")
     if tokens:
-        ends = (f', "token_scores": {json_text(one)}}}\n' for one in _token_scores(scores))
-    texts = map(encode_basestring, scores.lines)
-    parts = zip(repeat('{"text": '), texts, numbers.split("\n"), ends, strict=False)
-    return "".join(chain.from_iterable(parts))
+        ends = (f"{key(TOKEN_SCORES)}{json_text(one)}}}\n" for one in _token_scores(scores))
+    return "".join(chain.from_iterable(zip(begins, numbers.split("\n"), ends, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +171,4 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-__all__ = ["COLUMNS", "Totals", "columns", "objects", "summary"]
+__all__ = ["COLUMNS", "Totals", "columns", "objects", "record_objects", "summary"]

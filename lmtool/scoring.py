@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -149,16 +149,20 @@ class Scores:
 
     def kept_text(self, kept: np.ndarray) -> str:
         """The lines where `kept`, bool [L], says so, each with its `\\n`."""
-        if kept.all():
-            return self.text
-        return "".join([f"{line}\n" for line in compress(self.lines, kept.tolist())])
+        return self._text_where(kept)
 
-    def select(self, kept: np.ndarray) -> Scores:
+    def select(self, kept: np.ndarray) -> Self:
         """The scores of these lines."""
         tokens = np.repeat(kept, self.tokens)
         orders = None if self.orders is None else self.orders[tokens]
         sampled = None if self.sampled is None else self.sampled[:, tokens]
-        return Scores(self.kept_text(kept), self.tokenizer, self.ids[tokens], self.log_probs[tokens], orders, sampled)
+        text, ids, log_probs = self._text_where(kept), self.ids[tokens], self.log_probs[tokens]
+        return replace(self, text=text, ids=ids, log_probs=log_probs, orders=orders, sampled=sampled)
+
+    def _text_where(self, kept: np.ndarray) -> str:
+        if kept.all():
+            return self.text
+        return "".join([f"{line}\n" for line in compress(self.lines, kept.tolist())])
 
 
 def _sum_by_line(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -192,7 +196,7 @@ def score_lines(model: LanguageModel, tokenizer: Tokenizer, text: str, *, orders
         text: Lines, each with its `\\n`.
         orders: Ask for the orders of matches, too, where the model has `match`.
     """
-    ids = _encode(tokenizer, text)
+    ids = encode_lines(tokenizer, text)
     if isinstance(model, SampledLanguageModel):
         return _averaged(text, tokenizer, ids, [_score_alone(one, ids, tokenizer.eos_id) for one in model.samples])
     if orders and not model.stateful and hasattr(model, "match"):
@@ -222,7 +226,7 @@ def score_carried(model: LanguageModel, tokenizer: Tokenizer, text: str, state: 
         text: Lines, each with its `\\n`.
         state: For one stream, from `model.initial_state(1)` or an earlier call.
     """
-    ids = _encode(tokenizer, text)
+    ids = encode_lines(tokenizer, text)
     if isinstance(model, SampledLanguageModel):
         pairs = [read(one, ids[None], own) for one, own in zip(model.samples, state, strict=True)]
         return _averaged(text, tokenizer, ids, [log_probs[0] for log_probs, _ in pairs]), tuple(own for _, own in pairs)
@@ -230,7 +234,8 @@ def score_carried(model: LanguageModel, tokenizer: Tokenizer, text: str, state: 
     return Scores(text, tokenizer, ids, log_probs[0]), state
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> Stream:
+def encode_lines(tokenizer: Tokenizer, text: str) -> Stream:
+    """The ids of lines, each with its `\\n`; the tokenizer's `eos_id` after each and nowhere else."""
     ids = encode_text(tokenizer, text)
     num_lines, ends = text.count("\n"), int(np.count_nonzero(ids == tokenizer.eos_id))
     if ends != num_lines:

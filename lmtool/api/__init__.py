@@ -27,7 +27,15 @@ from lmtool.api.models import (
     ResumableModel,
 )
 from lmtool.api.text import Reader, Record, TextTokenizer, Tokenizer
-from lmtool.api.texts import Answerer, FittedTextModel, Hypothesis, TextEvaluator, TextModel, TextPredictions
+from lmtool.api.texts import (
+    Answerer,
+    FittedTextModel,
+    Hypothesis,
+    ParametricTextModel,
+    TextEvaluator,
+    TextModel,
+    TextPredictions,
+)
 
 __all__ = [
     "API_VERSION",
@@ -55,6 +63,7 @@ __all__ = [
     "Optimizer",
     "OptimizerFactory",
     "ParametricModel",
+    "ParametricTextModel",
     "Reader",
     "Record",
     "ResumableModel",

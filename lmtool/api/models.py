@@ -87,7 +87,7 @@ class HiddenStateModel(LanguageModel, Protocol):
 
 
 class ParametricModel(Protocol):
-    """A language model or classifier whose weights can be exchanged: what is asked of one that has a posterior."""
+    """A model whose weights can be exchanged: what is asked of one that has a posterior."""
 
     params: Any
     """A pytree of float32 arrays; never changed in place."""

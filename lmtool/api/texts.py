@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,6 +90,21 @@ class TextModel(Answerer, Protocol):
         ...
 
 
+class ParametricTextModel(TextModel, Protocol):
+    """What is asked of a text-to-text model that has a posterior. See `lmtool.api.ParametricModel`."""
+
+    params: Any
+
+    def with_params(self, params: Any) -> TextModel:
+        """See `lmtool.api.ParametricModel`."""
+        ...
+
+    def averaged(self, params: Sequence[Any]) -> Answerer:
+        """What answers by the mean of the probabilities that some weights give: of each next token, if it writes one by
+        one. Nothing is saved of it."""
+        ...
+
+
 class FittedTextModel(Protocol):
     """An answerer that is estimated at once instead of taking steps; capabilities `fitted` and `texts`.
 
@@ -153,4 +168,12 @@ class TextEvaluator(Protocol):
         ...
 
 
-__all__ = ["Answerer", "FittedTextModel", "Hypothesis", "TextEvaluator", "TextModel", "TextPredictions"]
+__all__ = [
+    "Answerer",
+    "FittedTextModel",
+    "Hypothesis",
+    "ParametricTextModel",
+    "TextEvaluator",
+    "TextModel",
+    "TextPredictions",
+]

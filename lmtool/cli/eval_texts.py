@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lmtool.cli import terminal
-from lmtool.cli.eval_asked import names_of, show
+from lmtool.cli.eval_asked import names_of, posterior_of, show
 from lmtool.cli.models import load_text_model
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lmtool.evaluation.text import Text
     from lmtool.evaluation.text_report import TextResult
     from lmtool.evaluation.texts import TextEvaluation
+    from lmtool.posterior import Samples
     from lmtool.run import Run
 
 
@@ -30,10 +31,7 @@ def evaluate_text_models(runs: Sequence[Run], asked: Asked, *, seed: int, output
 
     if output is not None and len(runs) > 1:
         raise UsageError(f"--output {output} takes the answers of one run, got {len(runs)}", hint="evaluate one alone")
-    if asked.samples is not None:
-        what = f"--posterior {asked.samples} averages probabilities, and {runs[0].path} answers with texts"
-        raise UsageError(what, hint="leave it out")
-    results = asked.answers(runs, partial(_judge, seed, output))
+    results = asked.answers(runs, partial(_judge, asked, seed, output))
     comparisons = text_report.compare(results)
     for one in results[1:]:
         if not one.has_documents_of(results[0]):
@@ -45,6 +43,7 @@ def evaluate_text_models(runs: Sequence[Run], asked: Asked, *, seed: int, output
 
 
 def _judge(
+    asked: Asked,
     seed: int,
     output: Path | None,
     run: Run,
@@ -55,11 +54,13 @@ def _judge(
     from lmtool.evaluation.text_report import TextResult
 
     with _lines_to(output) as write:
-        evaluation = evaluate_answers(run, text.ids, config, progress, seed=seed, write=write)
+        samples = asked.samples_of(run)
+        evaluation = evaluate_answers(run, text.ids, config, progress, seed=seed, samples=samples, write=write)
     names = names_of(run)
     of_targets = [one["name"] for one in run.components if one["kind"] == "tokenizer"][-1]
     tokenizers = run.tokenizer, names["tokenizer"], run.target_tokenizer, of_targets
-    return TextResult(str(run.path), names["model"], *tokenizers, text, config.decoding, evaluation)
+    posterior = posterior_of(run, asked)
+    return TextResult(str(run.path), names["model"], *tokenizers, text, config.decoding, evaluation, posterior)
 
 
 def evaluate_answers(
@@ -69,6 +70,7 @@ def evaluate_answers(
     progress: Callable[[float], None],
     *,
     seed: int = 0,
+    samples: Samples | None = None,
     write: Callable[[Sequence[str]], None] = lambda answers: None,
 ) -> TextEvaluation:
     """Figures of what a run answers to the documents of a split; see `lmtool.evaluation.texts.evaluate_texts`."""
@@ -77,7 +79,7 @@ def evaluate_answers(
     from lmtool.evaluation.texts import evaluate_texts
 
     evaluators = make_evaluators(config, terminal.registry(), takes="texts")
-    model, decoding = load_text_model(run), config.decoding
+    model, decoding = load_text_model(run, samples), config.decoding
     spelled = AnswerText(run.tokenizer, run.target_tokenizer, decoding.replace_unknown)
     return evaluate_texts(model, split, evaluators, spelled, decoding, seed=seed, progress=progress, write=write)
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lmtool.api import Answerer, Classifier, LanguageModel
-    from lmtool.posterior import SampledClassifier, SampledLanguageModel, Samples
+    from lmtool.posterior import SampledClassifier, SampledLanguageModel, SampledTextModel, Samples
     from lmtool.raw_config import Raw
     from lmtool.run import Run
     from lmtool.settings import DecodingConfig
 
     Model = TypeVar("Model", LanguageModel, Classifier, Answerer)
-    Sampled = TypeVar("Sampled", SampledLanguageModel, SampledClassifier)
+    Sampled = TypeVar("Sampled", SampledLanguageModel, SampledClassifier, SampledTextModel)
 
 PosteriorOption = Annotated[
     str,
@@ -62,14 +62,18 @@ def load_classifier(run: Run, samples: Samples | None = None) -> Classifier:
     return _told(run, sampled_classifier(run, model, samples))
 
 
-def load_text_model(run: Run) -> Answerer:
+def load_text_model(run: Run, samples: Samples | None = None) -> Answerer:
     """As `load_model`, of a text-to-text model."""
-    _prepare(run, None)
+    _prepare(run, samples)
     model = _checked(run, run.text_model())
     if model.target_vocab_size != run.target_tokenizer.vocab_size:
         sizes = f"{model.target_vocab_size} ids of targets, their tokenizer {run.target_tokenizer.vocab_size}"
         raise DataError(f"{run.path} is damaged: its model has {sizes}", hint=f"remove {run.path} and train again")
-    return model
+    if samples is None:
+        return model
+    from lmtool.posterior import sampled_text_model
+
+    return _told(run, sampled_text_model(run, model, samples))
 
 
 def evaluation_section(run: Run) -> Raw:

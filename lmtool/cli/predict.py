@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtool.cli import terminal
+from lmtool.cli.forms import fields_of_reader, prepared_by_reader
+from lmtool.cli.given import check_about, given_options
 from lmtool.cli.models import PosteriorOption, PosteriorSeedOption
 from lmtool.cli.predict_asked import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Mapping
 
     from lmtool.prediction import Form
     from lmtool.run import Run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-OF_CLASSES = ("every", "threshold", "explain", "gradient", "posterior")
+OF_CLASSES = ("every", "threshold", "explain", "gradient")
 OF_TEXTS = (
     *("beam", "n_best", "length_penalty", "coverage_penalty", "sample", "temperature", "top_p"),
     *("min_length", "max_length", "no_repeat_ngram", "replace_unknown", "begin", "begin_field", "scores"),
@@ -107,9 +109,9 @@ def predict(
     What the reader of the training text left out of a document, as reader.remove does of newsgroup posts, is left out
     of the text in JSON Lines, too. A line of text is read as it is.
 
-    With --posterior samples:K probabilities are the average over K samples of the weights, and there are two fields
-    more, in nats: entropy, of that average, and mutual_information, the part of it that is there because the weights
-    are not known for sure.
+    With --posterior samples:K probabilities are the average over K samples of the weights. Of classifiers there are two
+    fields more, in nats: entropy, of that average, and mutual_information, the part of it that is there because the
+    weights are not known for sure.
 
     \b
       echo "the game went to overtime" | lmtool predict RUN
@@ -120,40 +122,32 @@ def predict(
     """
     from lmtool.cli import predict_classes, predict_texts
     from lmtool.errors import UsageError
+    from lmtool.posterior import parse
 
-    given = {name for name in context.params if _is_given(context, name)}
+    given = given_options(context)
     if plain and (as_json or text or prefix):
         name = "--json" if as_json else "--text" if text else "--prefix"
         raise UsageError(f"--plain has no use for {name}: it is no JSON", hint="leave --plain out for JSON")
     opened = _open(run, given)
-    asked = Asked(file, _form(opened, file, field, as_is=as_is), text, prefix, as_json=as_json, plain=plain, seed=seed)
+    form, samples = _form(opened, file, field, as_is=as_is), parse(posterior, seed)
+    asked = Asked(file, form, text, prefix, samples, as_json=as_json, plain=plain, seed=seed)
     if opened.predicts == "texts":
         decoding = {name: context.params[name] for name in OF_DECODING if name in given}
         asked_texts = predict_texts.AskedTexts(decoding, begin, begin_field, n_best=n_best is not None, scores=scores)
         predict_texts.answer(opened, asked, asked_texts)
         return
-    asked_classes = predict_classes.AskedClasses(
-        top_k, threshold, posterior, every=every, explain=explain, gradient=gradient
-    )
+    asked_classes = predict_classes.AskedClasses(top_k, threshold, every=every, explain=explain, gradient=gradient)
     predict_classes.classify(opened, asked, asked_classes)
 
 
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _open(path: Path, given: Collection[str]) -> Run:
+def _open(path: Path, given: Mapping[str, str]) -> Run:
     """The run. Raises UsageError for an option that is about runs of another kind."""
-    from lmtool.errors import UsageError
-    from lmtool.run import KINDS, Run
+    from lmtool.run import Run
 
     run = Run.open(path, terminal.registry())
-    about, others = ("texts", OF_CLASSES) if run.predicts == "texts" else ("classes", OF_TEXTS)
-    if run.predicts in ("texts", "classes") and (wrong := next((name for name in others if name in given), None)):
-        option = "--all" if wrong == "every" else f"--{wrong.replace('_', '-')}"
-        what = "classes" if about == "texts" else "texts"
-        raise UsageError(f"{option} is about {what}, and {path} is {KINDS[run.predicts]}", hint="leave it out")
+    if run.predicts in ("texts", "classes"):
+        others, what = (OF_CLASSES, "classes") if run.predicts == "texts" else (OF_TEXTS, "texts")
+        check_about(run, given, others, what)
     return run
 
 
@@ -164,27 +158,5 @@ def _form(run: Run, file: str, field: list[str] | None, *, as_is: bool) -> Form:
 
     fields = tuple(field or ())
     if not fields and format_suffix(file) in (".jsonl", ".ndjson"):
-        fields = _fields_of_reader(run)
-    return Form(file, fields, str if as_is else _prepared(run))
-
-
-def _fields_of_reader(run: Run) -> tuple[str, ...]:
-    """Those that the text of the run's training documents came from, `text` if it does not say."""
-    named = run.reader.get("text_field", "text")
-    return (named,) if isinstance(named, str) else tuple(named)
-
-
-def _prepared(run: Run) -> Callable[[str], str]:
-    """What the reader of the training text makes of a document's."""
-    from lmtool.config import choose_inline
-    from lmtool.errors import LmtoolError
-
-    if "name" not in run.reader:
-        return str
-    try:
-        config = choose_inline("reader", run.reader, terminal.registry(), "data.reader").config
-    except LmtoolError as error:
-        terminal.warn(f"all of each text is read: {error.message}")
-        return str
-    prepared: Callable[[str], str] = getattr(config, "prepared", str)
-    return prepared
+        fields = fields_of_reader(run)
+    return Form(file, fields, str if as_is else prepared_by_reader(run))

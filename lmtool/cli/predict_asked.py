@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lmtool.posterior import Samples
     from lmtool.prediction import Form
 
 
@@ -17,6 +18,8 @@ class Asked:
     form: Form
     text: bool
     prefix: str
+    samples: Samples | None
+    """Of the weights; None for the posterior's mean."""
     as_json: bool
     plain: bool
     seed: int

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from lmtool.api import Classifier, Tokenizer
     from lmtool.cli.predict_asked import Asked
-    from lmtool.posterior import Samples
     from lmtool.prediction import Form, Lines, Verdict
     from lmtool.prediction_output import Layout
     from lmtool.run import Run
@@ -27,7 +26,6 @@ class AskedClasses:
 
     top_k: int | None
     threshold: float | None
-    posterior: str
     every: bool
     explain: bool
     gradient: bool
@@ -38,7 +36,7 @@ def classify(run: Run, asked: Asked, classes: AskedClasses) -> None:
     from lmtool.prediction_output import Layout
 
     _check_options(asked, classes)
-    model = load_classifier(run, _samples(classes, asked.seed))
+    model = load_classifier(run, asked.samples)
     _check_model(run.path, model, classes)
     fields = asked.form.fields
     field = fields[0] if len(fields) == 1 else None
@@ -60,19 +58,11 @@ def _check_options(asked: Asked, classes: AskedClasses) -> None:
         raise UsageError(f"--threshold must be from 0 to 1, got {classes.threshold}")
     if classes.gradient and not classes.explain:
         raise UsageError("--gradient says how to explain", hint="give --explain, too")
-    if asked.plain and (classes.explain or classes.every):
-        raise UsageError("--plain has columns for labels and probabilities alone", hint="leave it out for JSON")
-
-
-def _samples(classes: AskedClasses, seed: int) -> Samples | None:
-    from lmtool.errors import UsageError
-    from lmtool.posterior import parse
-
-    samples = parse(classes.posterior, seed)
-    if samples is not None and classes.gradient:
+    if classes.gradient and asked.samples is not None:
         what = "--gradient is of one set of weights, --posterior samples:K draws several"
         raise UsageError(what, hint="--explain alone takes any classifier")
-    return samples
+    if asked.plain and (classes.explain or classes.every):
+        raise UsageError("--plain has columns for labels and probabilities alone", hint="leave it out for JSON")
 
 
 def _check_model(run: Path, model: Classifier, classes: AskedClasses) -> None:

@@ -38,7 +38,7 @@ def answer(run: Run, asked: Asked, texts: AskedTexts) -> None:
     decoding = _decoding(run, texts.decoding)
     begin = Begin(texts.begin, texts.begin_field)
     _check_options(asked, texts)
-    model = load_text_model(run)
+    model = load_text_model(run, asked.samples)
     spelled = AnswerText(run.tokenizer, run.target_tokenizer, decoding.replace_unknown)
     _write(Answering(model, spelled, decoding, begin, asked.seed), asked, texts)
 

@@ -43,6 +43,17 @@ class TargetFields:
         Raises:
             DataError: if there is none, or one is empty or no text.
         """
+        found = self._values(fields, where)
+        if not all(lines := [_line(*one) for one in found]):
+            raise _empty(found[lines.index("")][1])
+        return tuple(lines)
+
+    def first(self, fields: Mapping[str, Any], where: str) -> str:
+        """The first target of a document, as `texts` gives it, but that it may be empty."""
+        return _line(*self._values(fields, where)[0])
+
+    def _values(self, fields: Mapping[str, Any], where: str) -> list[tuple[Any, str]]:
+        """The targets as they stand in a record, at least one, and what each is called in messages."""
         field = next((name for name in self.names if field_of(fields, name) is not None), None)
         if field is None:
             raise self._missing(fields, where)
@@ -54,7 +65,7 @@ class TargetFields:
         if not found:
             hint = "leave such documents out, or write down what is to be answered, if only `unanswerable`"
             raise DataError(f"{where}: the list of targets in field '{field}' is empty", hint)
-        return tuple(_line(one, f"{where}: field '{field}'") for one in found)
+        return [(one, f"{where}: field '{field}'") for one in found]
 
     def of(self, records: Iterable[Record], source: str) -> Iterator[tuple[str, ...]]:
         """The targets of each document of a source, as `texts` gives them.
@@ -105,13 +116,15 @@ def _line(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: a target must be a text, got {value!r:.40}", hint="write it as a string")
     line = _LINE_ENDS.sub(" ", value).strip()
-    if not line:
-        raise DataError(f"{where}: a target is empty", hint="leave such documents out, or write down what is answered")
     try:
         line.encode()
     except UnicodeEncodeError as error:
         raise DataError(f"{where}: a target holds half of a surrogate pair: {error}", hint="leave it out") from None
     return line
+
+
+def _empty(where: str) -> DataError:
+    return DataError(f"{where}: a target is empty", hint="leave such documents out, or write down what is answered")
 
 
 def without_targets(path: Path) -> DataError:

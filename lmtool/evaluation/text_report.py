@@ -10,7 +10,7 @@ import numpy as np
 from lmtool.evaluation.bootstrap import paired_differences
 from lmtool.evaluation.json_report import described, metric_to_json, report, tokenizer_to_json
 from lmtool.evaluation.significance import Comparison
-from lmtool.evaluation.tables import Columns, best_among, comparison_table, figure_cell
+from lmtool.evaluation.tables import Columns, best_among, comparison_table, figure_cell, posterior_row
 from lmtool.evaluation.texts import TargetLikelihood
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def _facts(results: Sequence[TextResult]) -> list[Row]:
         ("text", [result.text.name for result in results]),
         *((name, [f"{result.counts[name]:,}" for result in results]) for name in ("documents", "words")),
         ("target tokens", [f"{result.counts['target_tokens']:,}" for result in results]),
+        *posterior_row(results),
         ("decoding", [decoding_name(result.decoding) for result in results]),
         ("sentences/s", [f"{result.sentences_per_second:,.1f}" for result in results]),
     ]

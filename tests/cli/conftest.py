@@ -92,3 +92,14 @@ def text_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model, name in (("copy-source", "copy"), ("lead", "lead")):
         run("train", "--task", "seq2seq", "--model", model, "--data", "pairs", "-o", name)
     return folder
+
+
+@pytest.fixture(scope="session")
+def text_network(text_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a small network that learned the titles of `text_runs`. Never written to."""
+    run = tmp_path_factory.mktemp("network") / "lstm"
+    settings = ("model.hidden_size=8", "task.embedding_size=8", "training.max_steps=20", "training.batch_size=4")
+    options = [word for setting in settings for word in ("--set", setting)]
+    arguments = ["train", "--task", "seq2seq", "--model", "lstm", "--data", str(text_runs / "pairs"), "-o", str(run)]
+    subprocess.run([sys.executable, "-m", "lmtool", "-q", *arguments, *options], check=True, capture_output=True)
+    return run

@@ -32,6 +32,11 @@ def cnn(lmtool, labelled):
     return with_posterior(labelled / "cnn", lmtool.cwd / "cnn", 0.3)
 
 
+@pytest.fixture
+def writer(lmtool, text_network):
+    return with_posterior(text_network, lmtool.cwd / "writer", 0.3)
+
+
 def objects(done):
     assert done.code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -110,6 +115,31 @@ def test_predict_tells_doubt_and_how_much_of_it_is_about_the_weights(lmtool, lab
     assert [set(one) for one in mean] == [{"label", "probability"}] * 2
     assert [one["mutual_information"] for one in known] == [0.0, 0.0]
     assert [one["probability"] for one in known] == [one["probability"] for one in mean]
+
+
+def test_text_models_answer_and_score_by_the_average(lmtool, text_runs, text_network, writer):
+    drawn, test = ("--posterior", "samples:3"), text_runs / "test.jsonl"
+
+    (result,) = lmtool("eval", writer, *drawn, "--on", test, "--json").json["results"]
+    tables = lmtool("eval", writer, *drawn, "--on", test)
+    scored = objects(lmtool("score", writer, test, *drawn, "--json", "--tokens"))
+    answered = objects(lmtool("predict", writer, test, "--text", *drawn, "--scores"))
+    mean = objects(lmtool("predict", writer, test, "--text", "--scores"))
+    alone = objects(lmtool("predict", text_network, test, "--text", "--scores"))
+    records = "".join(json.dumps({"body": one["body"], "title": one["answer"]}) + "\n" for one in answered)
+    again = objects(lmtool("score", writer, *drawn, "--json", input=records))
+
+    assert result["posterior"] == "samples:3"
+    assert ["posterior", "samples:3"] in [line.split() for line in tables.stdout.splitlines()]
+    nats, tokens = (sum(one[name] for one in scored) for name in ("nats", "tokens"))
+    assert nats / tokens == pytest.approx(result["metrics"]["nats_per_token"]["value"], rel=1e-9)
+    for one in scored:
+        assert 0 < one["nats_sd"] <= sum(token["nats_sd"] for token in one["token_scores"]) + 1e-9
+    # the answers are searched for by the same average; the mean is the network that it was
+    for one, other in zip(answered, again, strict=True):
+        assert one["log_prob"] == pytest.approx(-other["nats"], abs=1e-3)
+    assert mean == alone
+    assert [one["log_prob"] for one in answered] != [one["log_prob"] for one in mean]
 
 
 def test_generate_draws_from_the_average(lmtool, tiny, lstm):

@@ -176,6 +176,10 @@ class NeuralTextModel(JointTextModel):
     def with_params(self, params: Any) -> NeuralTextModel:
         return NeuralTextModel(self.functions, params, self.known)
 
+    def averaged(self, params: Sequence[Any]) -> JointTextModel:
+        networks = self.functions.networks * len(params)
+        return JointTextModel(Functions(networks), tuple(params), self.known)
+
     def save(self, folder: Path) -> None:
         """`weights.safetensors`, its names the paths in the parameters (`backbone.layer_0_bias`), and `model.json`."""
         # Written by Python, so that a full disk is an OSError as everywhere.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -196,6 +197,9 @@ class SpanModel:
     def with_params(self, params: Any) -> SpanModel:
         return SpanModel(self.functions, params, self.facts, self.tokenizer, self._found)
 
+    def averaged(self, params: Sequence[Any]) -> AveragedSpanModel:
+        return AveragedSpanModel(self, params)
+
     def save(self, folder: Path) -> None:
         """`weights.safetensors`, its names the paths in the parameters, `model.json`, and `tokenizer/`."""
         # Written by Python, so that a full disk is an OSError as everywhere.
@@ -209,6 +213,22 @@ def _widths(lengths: Sequence[int], widths: tuple[int, ...], longest: int) -> li
     while widths[-1] < longest:
         widths = (*widths, min(2 * widths[-1], longest))
     return [widths[bucket] for bucket in assign(np.array(lengths, np.int64), widths)]
+
+
+class AveragedSpanModel(SpanModel):
+    """Each span has the mean of the probabilities that some weights give it, and so has each text."""
+
+    def __init__(self, model: SpanModel, params: Sequence[Any]) -> None:
+        super().__init__(model.functions, params[0], model.facts, model.tokenizer, model._found)
+        self.all_params = tuple(params)
+
+    def _some_log_probs(self, *arrays: np.ndarray) -> np.ndarray:
+        every = (np.asarray(self.functions.log_probs(own, *arrays), np.float64) for own in self.all_params)
+        mean: np.ndarray = reduce(np.logaddexp, every) - np.log(len(self.all_params))
+        return mean.astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError("of several weights nothing is saved")
 
 
 def _restricted(log_probs: np.ndarray, context: Stream, prefix: Stream, decoding: DecodingConfig) -> np.ndarray:
