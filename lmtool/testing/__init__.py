@@ -73,13 +73,17 @@ def checks(
     if not any(key in _MODULES for key in keys):
         raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(CHECKED)}")
     modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
-    found = [*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)]
+    found = [*dict.fromkeys([*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)])]
     if "backbone" in keys:
         from lmtool.testing import language_models
         from lmtool.testing.backbones import where_causal
 
         found = [where_causal(check) if check in language_models.CHECKS else check for check in found]
-    return {check.__name__.removeprefix("check_"): partial(check, subject) for check in found}
+    named: dict[str, Callable[[], None]] = {
+        check.__name__.removeprefix("check_"): partial(check, subject) for check in found
+    }
+    assert len(named) == len(found), "two checks have one name, and one of them would not run"
+    return named
 
 
 def _keys_of_model(subject: Subject) -> list[str]:

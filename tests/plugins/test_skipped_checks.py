@@ -15,10 +15,10 @@ ENCODER = {"channels": 4, "num_layers": 1, "causal": False}
 def test_what_takes_a_language_model_is_skipped_for_an_encoder():
     of_encoder = checks("model", "cnn", ENCODER)
 
-    for label in ("causality", "carry", "probabilities_sum_to_one"):
+    for label in ("outputs_are_causal", "carry", "probabilities_sum_to_one"):
         with pytest.raises(Skipped, match="it is an encoder, which reads in both directions"):
             of_encoder[label]()
-    of_encoder["padding"]()
+    of_encoder["output_shapes"]()
 
 
 def test_the_command_line_says_what_was_skipped_and_why(lmtool):
