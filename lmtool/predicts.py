@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Predicts = Literal["tokens", "classes", "texts"]
+KINDS: dict[str, str] = {"tokens": "a language model", "classes": "a classifier", "texts": "a text-to-text model"}
+"""What users are told a model is, by what it predicts."""
 
 
 def predicted_with(capabilities: Collection[str]) -> Predicts:
@@ -15,4 +17,4 @@ def predicted_with(capabilities: Collection[str]) -> Predicts:
     return "classes" if "classes" in capabilities else "texts" if "texts" in capabilities else "tokens"
 
 
-__all__ = ["Predicts", "predicted_with"]
+__all__ = ["KINDS", "Predicts", "predicted_with"]

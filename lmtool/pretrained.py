@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import ConfigError, DataError
-from lmtool.predicts import Predicts, predicted_with
+from lmtool.predicts import KINDS, Predicts, predicted_with
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -25,8 +25,6 @@ DESCRIPTION = "a run whose backbone and embedding training starts from; without 
 WEIGHTS = Path("model", "weights.safetensors")
 ANSWERS = "begin.kernel"
 """A weight that networks from text to text have, and no others."""
-KINDS = {"classes": "a classifier", "texts": "a model from text to text", "tokens": "a language model"}
-"""What the models of a task are, by what they predict."""
 STARTS = {"classes": "a run of classify", "texts": "a run of seq2seq", "tokens": "a run of lm"}
 """What a task that goes on from a run can go on from, by what its models predict."""
 

@@ -27,6 +27,7 @@ from lmtool.contents import check_contents, components, contents, imported
 from lmtool.errors import ConfigError, DataError, PluginError
 from lmtool.files import atomic_folder, explain_os_errors, held, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
+from lmtool.predicts import KINDS
 from lmtool.records import read_record
 from lmtool.tasks.fitted import fitted_model, predicted_by
 
@@ -46,7 +47,6 @@ GO_ON = "run the same `lmtool train` again to go on"
 START_OVER = "`--force` starts over, `-o` names another folder"
 COMPARED = ("task", "model", "optimizer", "training")
 """Sections that must not change while a run is trained; the dataset's key stands for data and tokenizer."""
-KINDS: dict[str, str] = {"tokens": "a language model", "classes": "a classifier", "texts": "a text-to-text model"}
 HINTS: dict[str, str] = {
     "tokens": "`lmtool score {run}` gives lines of text their probabilities",
     "classes": "`lmtool predict {run}` gives documents their classes, `lmtool eval` says how well",

@@ -16,6 +16,7 @@ def described(dataset: Dataset) -> dict[str, Any]:
         name: {
             **split["counts"],
             **({"targets": dataset.split(name).target_counts.to_json()} if dataset.target_fields else {}),
+            **({} if (count := dataset.documents_in_train(name)) is None else {"documents_in_train": count}),
             "sources": split["sources"],
         }
         for name, split in record["splits"].items()
@@ -46,12 +47,14 @@ def tokenizer_line(record: dict[str, Any]) -> str:
     return f"{record['name']} tokenizer, {record['vocab_size']:,} tokens in the vocabulary"
 
 
-def split_line(split: Split) -> str:
-    """Its figures, those of its targets included."""
+def split_line(dataset: Dataset, name: str) -> str:
+    """The figures of a split, those of its targets included."""
+    split, in_train = dataset.split(name), dataset.documents_in_train(name)
+    learned = f" ({in_train:,} in the training text, too)" if in_train else ""
     unknown = f", {split.num_unknown:,} unknown" if split.num_unknown else ""
     return (
         f"{split.num_tokens:,} tokens, {split.num_lines:,} lines, {split.num_words:,} words, "
-        f"{split.num_documents:,} documents{unknown}{_targets_of(split)}"
+        f"{split.num_documents:,} documents{learned}{unknown}{_targets_of(split)}"
     )
 
 

@@ -48,7 +48,8 @@ def export(
 def _check_kind(path: Path) -> None:
     """Raise DataError of another run than a language model's."""
     from lmtool.errors import DataError
-    from lmtool.run import KINDS, Run
+    from lmtool.predicts import KINDS
+    from lmtool.run import Run
 
     run = Run.open(path, terminal.registry())
     if run.predicts != "tokens":

@@ -111,7 +111,7 @@ def _flat_dataset(dataset: Dataset, *, verified: bool) -> list[tuple[str, str]]:
     if dataset.labels:
         rows.append(("labels", f"in '{dataset.labels.field}': {dataset_facts.labels_line(dataset)}"))
     rows += _flat_targets(dataset.record.get("targets"))
-    rows += [(name, dataset_facts.split_line(dataset.split(name))) for name in dataset.split_names]
+    rows += [(name, dataset_facts.split_line(dataset, name)) for name in dataset.split_names]
     return [*rows, _checksums(verified)]
 
 

@@ -64,32 +64,37 @@ def check_command(
         todo = checks(kind, name, raw.values.get(kind), terminal.registry())
     except ValueError as error:
         raise UsageError(str(error)) from None
-    results = {}
+    outcomes: dict[str, tuple[str, str]] = {}
     with terminal.progress() as shown:
         for done, (label, check) in enumerate(todo.items()):
             shown.update(label, done / len(todo))
-            results[label] = _failure(check)
-    failed = sum(failure is not None for failure in results.values())
+            outcomes[label] = _outcome(check)
+    passed, skipped, failed = (
+        {label: reason for label, (state, reason) in outcomes.items() if state == wanted}
+        for wanted in ("ok", "skipped", "failed")
+    )
     if as_json:
-        passed = [label for label, failure in results.items() if failure is None]
-        failures = {label: failure for label, failure in results.items() if failure is not None}
-        terminal.answer_json({"schema": 1, "kind": kind, "name": name, "passed": passed, "failed": failures})
+        found = {"passed": list(passed), "skipped": skipped, "failed": failed}
+        terminal.answer_json({"schema": 1, "kind": kind, "name": name, **found})
     else:
-        for label, failure in results.items():
-            shown_label = label.replace("_", " ")
-            terminal.answer(f"failed  {shown_label}: {failure}" if failure else f"ok      {shown_label}")
-        terminal.answer(f"{len(results) - failed} passed, {failed} failed")
+        for label, (state, reason) in outcomes.items():
+            terminal.answer(f"{state:7} {label.replace('_', ' ')}" + (f": {reason}" if reason else ""))
+        terminal.answer(f"{len(passed)} passed, {len(skipped)} skipped, {len(failed)} failed")
     if failed:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _failure(check: Callable[[], None]) -> str | None:
-    """What a property's check says is wrong, in one line; None if it holds."""
+def _outcome(check: Callable[[], None]) -> tuple[str, str]:
+    """What came of a property's check, `ok`, `skipped` or `failed`, and why, in one line."""
+    from lmtool.testing import Skipped
+
     try:
         check()
+    except Skipped as reason:
+        return "skipped", str(reason)
     except Exception as error:  # a plugin under test may raise anything
-        return " ".join(f"{type(error).__name__}: {error}".split())
-    return None
+        return "failed", " ".join(f"{type(error).__name__}: {error}".split())
+    return "ok", ""
 
 
 def _find(name: str, kind: str | None) -> list[Found]:

@@ -212,4 +212,4 @@ def _summarise(dataset: Dataset) -> None:
         by = dataset_facts.target_tokenizer_line(dataset.record["targets"])
         terminal.say(f"targets in '{', '.join(dataset.target_fields)}': {by}")
     for name in dataset.split_names:
-        terminal.say(f"{name}: {dataset_facts.split_line(dataset.split(name))}")
+        terminal.say(f"{name}: {dataset_facts.split_line(dataset, name)}")

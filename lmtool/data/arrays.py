@@ -120,12 +120,17 @@ def pieces(read: Callable[[int, int], np.ndarray], ends: np.ndarray) -> Iterator
         read: The values from one offset to another.
         ends: int64 [N], the offset behind each piece.
     """
+    for values, cuts in blocks(read, ends):
+        yield from np.split(values, cuts[:-1])
+
+
+def blocks(read: Callable[[int, int], np.ndarray], ends: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """As `pieces`, but uncut: what is read at once, and the offsets in it behind each of its pieces."""
     starts = np.concatenate([np.zeros(1, np.int64), ends])
     number = 0
     while number < len(ends):
         stop = max(number + 1, int(np.searchsorted(ends, starts[number] + READ_AHEAD, "right")))
-        values = read(int(starts[number]), int(ends[stop - 1]))
-        yield from np.split(values, ends[number : stop - 1] - starts[number])
+        yield read(int(starts[number]), int(ends[stop - 1])), ends[number:stop] - starts[number]
         number = stop
 
 
@@ -149,6 +154,7 @@ __all__ = [
     "REPAIR",
     "VERIFY_LIMIT",
     "ArrayFile",
+    "blocks",
     "check_parts",
     "key_of",
     "open_divided",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FORMAT = "lmtool-dataset"
 FORMAT_VERSION = 1
 RECORD = "dataset.json"
+IN_TRAIN = "documents_in_train"
+"""In a split's entry, where it is known: how many of its documents have the text of a training document."""
 
 
 class Dataset:
@@ -173,6 +175,11 @@ class Dataset:
         entry = self.record["splits"][name]
         documents, targets = self._documents(name), self._targets(name)
         return Split(name, Counts(**entry["counts"]), shards, document_ends, documents, targets)
+
+    def documents_in_train(self, split: str) -> int | None:
+        """How many documents of a split have the text of a training document; None where that is not known."""
+        count = self.record["splits"][split].get(IN_TRAIN)
+        return None if count is None else int(count)
 
     def check_tokenizer(self, fingerprint: str, owner: str) -> None:
         """Raise DataError unless the ids were made by the tokenizer with this fingerprint.

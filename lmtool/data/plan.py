@@ -62,6 +62,11 @@ class Plan:
     target_tokenizer: TokenizerPlan | None = None
     """None if targets share that of the text."""
 
+    @property
+    def keeps_text(self) -> bool:
+        """Whether the dataset holds the text of its documents."""
+        return self.label is not None or self.targets is not None
+
     @cached_property
     def states(self) -> list[list[tuple[int, int]]]:
         """Of all files, before the first is read."""

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmtool.config import choose_inline
-from lmtool.data.dataset import RECORD, VERIFY_LIMIT, Dataset
+from lmtool.data.dataset import IN_TRAIN, RECORD, VERIFY_LIMIT, Dataset
 from lmtool.data.encoding import encode
 from lmtool.data.labels import LabelIds
 from lmtool.data.learning import tokenizers
+from lmtool.data.overlap import documents_in_train
 from lmtool.data.plan import SPLITS, Plan, make_plan, untrained
 from lmtool.data.progress import PassProgress
 from lmtool.data.target_writer import TargetWriter
@@ -67,6 +68,8 @@ def _build(plan: Plan, destination: Path, force: bool, progress: Progress | None
             splits = {name: _write_split(folder, name, plan, encoders, progress) for name in plan.splits}
             saved.result()
         plan.check_unchanged()
+        if plan.keeps_text and "train" in splits:
+            _count_documents_in_train(folder, splits)
         labels, targets = label_ids.labels if label_ids else None, _targets_entry(plan, encoders)
         chosen = plan.tokenizer
         settings = chosen.settings()
@@ -95,6 +98,15 @@ def _warn_of_shared_text(plan: Plan) -> None:
         for one, digest in zip(plan.splits.get(name, ()), plan.digests.get(name, ()), strict=True):
             if digest in learned and one.share is None:
                 logger.warning(f"{one.source.name} is in the {name} text and in the training text")
+
+
+def _count_documents_in_train(folder: Path, splits: dict[str, dict[str, Any]]) -> None:
+    """Into the entries of the other splits, with a warning if there are any."""
+    for name, count in documents_in_train(folder, splits).items():
+        splits[name][IN_TRAIN] = count
+        if count:
+            verb, total = "is" if count == 1 else "are", splits[name]["counts"]["documents"]
+            logger.warning(f"{count:,} of {total:,} {name} documents {verb} in the training text, too")
 
 
 def _existing(destination: Path, key: str, *, force: bool) -> Dataset | None:
@@ -138,8 +150,7 @@ def _write_split(folder: Path, name: str, plan: Plan, encoders: _Encoders, progr
         stack.callback(tracked.finish)
         writer = SplitWriter(folder, name, tokenizer.vocab_size)
         stack.callback(writer.abandon)
-        keeps = encoders.label_ids is not None or plan.targets is not None
-        documents = DocumentWriter(folder, name, encoders.label_ids) if keeps else None
+        documents = DocumentWriter(folder, name, encoders.label_ids) if plan.keeps_text else None
         if documents:
             stack.callback(documents.abandon)
         stream = stack.enter_context(closing(encode(tokenizer, _records(split, documents))))

@@ -101,7 +101,9 @@ def warn(reports: list[Report]) -> None:
     """One line on stderr for each plugin that cannot be used as it is, once in a process."""
     for report in reports:
         if report.error:
-            _warn_once(f"plugin {report.plugin.name} ({report.plugin.distribution}) {report.state}: {report.error}")
+            plugin = f"plugin {report.plugin.name} ({report.plugin.distribution})"
+            again = "; `lmtool plugins list --refresh` looks again" if report.remembered else ""
+            _warn_once(f"{plugin} {report.state}: {report.error}{again}")
     for (kind, name), distributions in clashes(reports).items():
         _warn_once(f"plugin name clash: {clash_message(kind, name, distributions)}")
 

@@ -1,7 +1,9 @@
 """What each installed plugin offers, remembered between calls, so that a listing need not import anybody.
 
 The index is a JSON file in the user's cache folder. An entry holds as long as the plugin's entry point, version and
-files are what they were; it is never trusted further than that, and losing it costs a second look only.
+files are what they were; it is never trusted further than that, and losing it costs a second look only. A fault is
+remembered, too, or each command would wait for the plugin to fail again, but only until any Python file of its package
+changes. That a plugin took too long or was killed may say more about the machine, and is forgotten at once.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +26,25 @@ PROBE_TIMEOUT = 120.0
 """Seconds that a plugin may take to be imported."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    stamp: str
+    report: Report
+
+
 def reports(plugins: list[EntryPoint], *, refresh: bool = False) -> list[Report]:
     """One report a plugin, in the given order: from the index where it still holds, else by a look at the plugin."""
     path = index_path()
     known = {} if refresh else _read(path)
-    stamps = {plugin: _stamp(plugin) for plugin in plugins}
-    found = {plugin: known.get(_key(plugin, stamps[plugin])) for plugin in plugins}
-    missing = [plugin for plugin, report in found.items() if report is None]
+    found = {plugin: entry for plugin in plugins if (entry := known.get(_key(plugin))) and _holds(plugin, entry)}
+    missing = [plugin for plugin in plugins if plugin not in found]
     if missing:
-        found.update(zip(missing, _probe_all(missing), strict=True))
-        _write(path, {_key(plugin, stamps[plugin]): report for plugin, report in found.items() if report})
-    return [report for report in found.values() if report]
+        # before the look: what is written meanwhile is looked at again
+        stamps = {plugin: [_stamp(plugin, faulty=faulty) for faulty in (False, True)] for plugin in missing}
+        for plugin, report in zip(missing, _probe_all(missing), strict=True):
+            found[plugin] = _Entry(stamps[plugin][bool(report.error)], report)
+        _write(path, {_key(plugin): entry for plugin, entry in found.items() if not entry.report.passing})
+    return [found[plugin].report for plugin in plugins]
 
 
 def index_path() -> Path:
@@ -47,26 +58,49 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _key(plugin: EntryPoint, stamp: str) -> str:
-    return "|".join((__version__, plugin.distribution, plugin.version, plugin.name, plugin.value, stamp))
+def _key(plugin: EntryPoint) -> str:
+    return "|".join((__version__, plugin.distribution, plugin.version, plugin.name, plugin.value))
 
 
-def _stamp(plugin: EntryPoint) -> str:
-    """Changes when the plugin's own files change, or when anything is installed beside it."""
+def _holds(plugin: EntryPoint, entry: _Entry) -> bool:
+    return entry.stamp == _stamp(plugin, faulty=bool(entry.report.error))
+
+
+def _stamp(plugin: EntryPoint, *, faulty: bool) -> str:
+    """Changes when the plugin's entry module changes, of a faulty one any module, or the installation."""
+    paths = [*_files(plugin), *(_all_files(plugin) if faulty else ())]
+    return _digest(repr([(path, _mtime(path)) for path in paths]))
+
+
+def _files(plugin: EntryPoint) -> list[str]:
+    """The plugin's entry module, and the folders that change when anything is installed beside it."""
+    origin, folders = _package(plugin)
+    found = [origin, *(folder for folder in sys.path if folder.endswith("-packages"))]
+    for folder in folders:
+        module = Path(folder).joinpath(*_module(plugin).split(".")[1:])
+        found += [str(module.with_suffix(".py")), str(module / "__init__.py")]
+    return found
+
+
+def _all_files(plugin: EntryPoint) -> list[str]:
+    """Every Python file of the plugin's top-level package."""
+    _, folders = _package(plugin)
+    return sorted(str(path) for folder in folders for path in Path(folder).rglob("*.py"))
+
+
+def _package(plugin: EntryPoint) -> tuple[str, list[str]]:
+    """The file of the plugin's top-level package, or module, and its folders."""
     from importlib.util import find_spec
 
-    parts = plugin.value.partition(":")[0].split(".")
     try:
-        spec = find_spec(parts[0])  # imports nothing, and knows the finders of editable installations, too
+        spec = find_spec(_module(plugin).partition(".")[0])  # imports nothing, and knows editable installations, too
     except (ImportError, ValueError):
         spec = None
-    if spec is None:
-        return "missing"
-    paths = [spec.origin or "", *(folder for folder in sys.path if folder.endswith("-packages"))]
-    for folder in spec.submodule_search_locations or ():
-        module = Path(folder).joinpath(*parts[1:])
-        paths += [str(module.with_suffix(".py")), str(module / "__init__.py")]
-    return _digest(repr([(path, _mtime(path)) for path in paths]))
+    return (spec.origin or "", list(spec.submodule_search_locations or ())) if spec else ("", [])
+
+
+def _module(plugin: EntryPoint) -> str:
+    return plugin.value.partition(":")[0]
 
 
 def _mtime(path: str) -> int:
@@ -105,27 +139,40 @@ def _probe_apart(plugin: EntryPoint) -> Report:
         )
         return Report.from_json(json.loads(answer.stdout))
     except subprocess.TimeoutExpired:
-        return Report(plugin, state="failed", error=f"took more than {PROBE_TIMEOUT:.0f} s to import")
+        error = f"took more than {PROBE_TIMEOUT:.0f} s to import; {_left_out(plugin)}"
+        return Report(plugin, state="failed", error=error, passing=True)
     except (ValueError, KeyError, TypeError):
-        return Report(plugin, state="failed", error=f"ended the process that imported it (status {answer.returncode})")
+        if answer.returncode >= 0:
+            error = f"ended the process that imported it (status {answer.returncode})"
+            return Report(plugin, state="failed", error=error)
+        error = f"was killed by signal {-answer.returncode} while it was imported; {_left_out(plugin)}"
+        return Report(plugin, state="failed", error=error, passing=True)
 
 
-def _read(path: Path) -> dict[str, Report]:
+def _left_out(plugin: EntryPoint) -> str:
+    """What helps where each command would look again."""
+    return f"`LMTOOL_DISABLE_PLUGINS={plugin.name}` leaves it out"
+
+
+def _read(path: Path) -> dict[str, _Entry]:
     try:
         data: dict[str, Any] = json.loads(path.read_bytes())
-        return {key: Report.from_json(value) for key, value in data.items()}
+        entries = {key: _Entry(value["stamp"], Report.from_json(value["report"])) for key, value in data.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+    for entry in entries.values():
+        entry.report.remembered = True
+    return entries
 
 
-def _write(path: Path, index: dict[str, Report]) -> None:
+def _write(path: Path, index: dict[str, _Entry]) -> None:
     """Best effort: a read-only home only costs a second look."""
     import contextlib
 
     from lmtool.errors import DataError
     from lmtool.files import write_atomic
 
-    text = json.dumps({key: report.to_json() for key, report in index.items()})
+    text = json.dumps({key: {"stamp": one.stamp, "report": one.report.to_json()} for key, one in index.items()})
     with contextlib.suppress(DataError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text)

@@ -49,6 +49,10 @@ class Report:
     """(kind, descriptor) pairs."""
     commands: list[CommandSpec] = field(default_factory=list)
     load_seconds: float = 0.0
+    remembered: bool = False
+    """Read from the index."""
+    passing: bool = False
+    """Another look may well find something else, so the index does not keep it."""
 
     def to_json(self) -> dict[str, Any]:
         return {

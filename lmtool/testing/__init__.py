@@ -8,7 +8,8 @@
         check()
 
 Each property is a function `check_<property>(subject)` in `lmtool.testing.<kind>s` with a docstring that says what it
-asks for. A property that a component is known to lack is named with the reason in `expected_failures`; if it then
+asks for. Where that is nothing, as causality of an encoder, it raises `Skipped` with the reason, which pytest reports
+as a skip. A property that a component is known to lack is named with the reason in `expected_failures`; if it then
 holds all the same, that is an error too.
 """
 
@@ -17,14 +18,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lmtool.testing.subject import Subject
+from lmtool.testing.subject import Skipped, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lmtool.registry import Registry
 
-__all__ = ["CHECKED", "Subject", "checks", "conformance"]
+__all__ = ["CHECKED", "Skipped", "Subject", "checks", "conformance"]
 
 CHECKED = ("reader", "tokenizer", "model", "optimizer", "evaluator", "augmentation")
 """Kinds that have checks."""
@@ -47,7 +48,7 @@ _MODULES = {
 def checks(
     kind: str, name: str, config: Mapping[str, Any] | None = None, registry: Registry | None = None
 ) -> dict[str, Callable[[], None]]:
-    """The properties that a component must have, by name, each ready to be called.
+    """The properties that a component must have, by name, each ready to be called; see `Skipped`.
 
     Args:
         kind: Of the component.
@@ -72,13 +73,17 @@ def checks(
     if not any(key in _MODULES for key in keys):
         raise ValueError(f"there are no checks for {kind} '{name}'; kinds with checks: {', '.join(CHECKED)}")
     modules = [importlib.import_module(f"lmtool.testing.{module}") for key in keys for module in _MODULES[key]]
-    found = [*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)]
+    found = [*dict.fromkeys([*descriptors.CHECKS, *(check for module in modules for check in module.CHECKS)])]
     if "backbone" in keys:
         from lmtool.testing import language_models
         from lmtool.testing.backbones import where_causal
 
         found = [where_causal(check) if check in language_models.CHECKS else check for check in found]
-    return {check.__name__.removeprefix("check_"): partial(check, subject) for check in found}
+    named: dict[str, Callable[[], None]] = {
+        check.__name__.removeprefix("check_"): partial(check, subject) for check in found
+    }
+    assert len(named) == len(found), "two checks have one name, and one of them would not run"
+    return named
 
 
 def _keys_of_model(subject: Subject) -> list[str]:

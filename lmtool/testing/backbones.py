@@ -21,12 +21,12 @@ import optax
 from lmtool.config import TrainingConfig
 from lmtool.tasks.config import LMConfig
 from lmtool.tasks.lm import LanguageModelling
+from lmtool.testing.subject import Skipped, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lmtool.api import LanguageModel
-    from lmtool.testing.subject import Subject
 
 TOLERANCE = 1e-4
 BFLOAT16_TOLERANCE = 0.05
@@ -70,17 +70,18 @@ def is_causal(subject: Subject) -> bool:
 
 
 def where_causal(check: Callable[[Subject], None]) -> Callable[[Subject], None]:
-    """The same check, which asks nothing of an encoder."""
+    """The same check, skipped for an encoder."""
 
     @wraps(check)
     def checked(subject: Subject) -> None:
-        if is_causal(subject):
-            check(subject)
+        if not is_causal(subject):
+            raise Skipped("it is an encoder, which reads in both directions")
+        check(subject)
 
     return checked
 
 
-def check_shapes(subject: Subject) -> None:
+def check_output_shapes(subject: Subject) -> None:
     """`[B, T, E]` gives `[B, T, features]` in float32, and a carry of the form of the one before."""
     read = _reader(subject)
     h, carry = read(read.x)
@@ -94,7 +95,7 @@ def check_shapes(subject: Subject) -> None:
 
 
 @where_causal
-def check_causality(subject: Subject) -> None:
+def check_outputs_are_causal(subject: Subject) -> None:
     """What comes at position t changes nothing before t."""
     read = _reader(subject)
     whole, _ = read(read.x)
@@ -119,7 +120,7 @@ def check_carry(subject: Subject) -> None:
         _equal_trees(carry, last, f"the carry after windows of {size} differs from that after one of {TIME}")
 
 
-def check_rows_are_apart(subject: Subject) -> None:
+def check_outputs_of_rows_are_apart(subject: Subject) -> None:
     """A row of the batch is read without looking at the others."""
     read = _reader(subject)
     whole, _ = read(read.x)
@@ -292,10 +293,10 @@ def _equal_trees(one: Any, other: Any, message: str, tolerance: float = TOLERANC
 
 
 CHECKS = (
-    check_shapes,
-    check_causality,
+    check_output_shapes,
+    check_outputs_are_causal,
     check_carry,
-    check_rows_are_apart,
+    check_outputs_of_rows_are_apart,
     check_padding,
     check_mask_of_ones,
     check_bfloat16,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lmtool.testing.subject import Subject
+from lmtool.testing.subject import Skipped, Subject
 
 HEAVY = (
     "jax",
@@ -37,7 +35,7 @@ def check_entry_module_is_light(subject: Subject) -> None:
 def check_config_module_is_light(subject: Subject) -> None:
     """Importing the settings' module brings no heavy library, so that `plugins show` and `config check` are fast."""
     if subject.component.config is None:
-        return
+        raise Skipped("it has no settings")
     module = subject.component.config.partition(":")[0]
     heavy = _heavy_imports(module)
     assert not heavy, f"import {module} also imports {heavy}; keep settings apart"

@@ -19,11 +19,10 @@ import numpy as np
 
 from lmtool.api import ClassPredictions, Metric, TokenPredictions
 from lmtool.testing import class_predictions
+from lmtool.testing.subject import Skipped, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from lmtool.testing.subject import Subject
 
     Predictions = TokenPredictions | ClassPredictions
 
@@ -142,7 +141,7 @@ def check_size_of_pieces_does_not_matter(subject: Subject) -> None:
 def check_counts_may_come_apart(subject: Subject) -> None:
     """Words and bytes of the whole text may come in a piece without tokens, as they do from a dataset."""
     if _takes(subject) != "tokens":
-        return
+        raise Skipped("it does not take tokens")
     text = join_lines(sample_text())
     fields = {name: getattr(text, name) for name in TokenPredictions.__slots__}
     nothing = {name: fields[name][:0] for name in ("log_probs", "is_unknown", "line")}

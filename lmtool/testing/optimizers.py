@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from lmtool.testing.subject import Skipped, Subject
 from lmtool.training.around import is_variational, observed, rate_factor
 from lmtool.training.checkpoint import Checkpoints
 from lmtool.training.layerwise import Layers, Layerwise
@@ -19,7 +20,6 @@ from lmtool.training.state import as_optimizer, on_device
 
 if TYPE_CHECKING:
     from lmtool.api import Optimizer
-    from lmtool.testing.subject import Subject
 
 STEPS = 400
 
@@ -176,7 +176,7 @@ def check_schedule(subject: Subject) -> None:
     optimizer = _optimizer(subject)
     schedule = getattr(optimizer, "schedule", None)
     if schedule is None:
-        return
+        raise Skipped("it tells no learning rate")
     factor = float(rate_factor(optimizer, optimizer.init(_params())))
     for step in (0, 1, STEPS // 2, STEPS - 1):
         rate = float(schedule(step)) * factor
@@ -215,7 +215,7 @@ def check_samples(subject: Subject) -> None:
     """Sampled weights have the parameters as their mean, and the posterior's standard deviation."""
     optimizer = _optimizer(subject)
     if not is_variational(optimizer):
-        return
+        raise Skipped("it samples no weights")
     params, state = _run(optimizer, 3)
     keys = jax.random.split(jax.random.key(7), SAMPLES)
     drawn = jax.jit(jax.vmap(lambda key: optimizer.sample_params(params, state, key=key)))(keys)
@@ -238,7 +238,7 @@ def check_samples_by_key(subject: Subject) -> None:
     """The same key gives the same sample, another key another one, and no two weights are moved alike."""
     optimizer = _optimizer(subject)
     if not is_variational(optimizer):
-        return
+        raise Skipped("it samples no weights")
     params, state = _params(), optimizer.init(_params())
     sample = jax.jit(lambda key: optimizer.sample_params(params, state, key=key))
     one, again, other = (sample(jax.random.key(number)) for number in (0, 0, 1))
@@ -259,7 +259,7 @@ def check_curvature(subject: Subject) -> None:
     """What `curvature` says, like the posterior, has the parameters' structure and shapes, and is finite."""
     optimizer = _optimizer(subject)
     if not is_variational(optimizer):
-        return
+        raise Skipped("it samples no weights")
     params, state = _params(), optimizer.init(_params())
     weights = optimizer.sample_params(params, state, key=jax.random.key(0))
     curvature = optimizer.curvature(jax.grad(_loss)(weights), params, weights, state)

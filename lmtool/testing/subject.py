@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from unittest import SkipTest
 
 if TYPE_CHECKING:
     from lmtool.api import Component
     from lmtool.config import Config
     from lmtool.registry import Found
+
+
+class Skipped(SkipTest):
+    """Raised by a check that has nothing to ask of a component; says why. Test runners, as pytest, report a skip."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from lmtool.config import choose_inline
 from lmtool.errors import DataError
 from lmtool.registry import Registry
 from lmtool.testing.corpus import TINY_TEXT
-from lmtool.testing.subject import Subject
+from lmtool.testing.subject import Skipped, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,6 +116,8 @@ def check_whole_texts(subject: Subject) -> None:
     """The optional `encode_text` and `train_text` give for a text what comes of its lines."""
     tokenizer = trained(subject)
     lines = (*_SOME, *TORTURE)
+    if not hasattr(tokenizer, "encode_text") and not hasattr(subject.load(), "train_text"):
+        raise Skipped("it has neither of them")
     if hasattr(tokenizer, "encode_text"):
         for size in (0, 1, len(lines)):
             stream = tokenizer.encode_text("".join(f"{line}\n" for line in lines[:size]))

@@ -416,3 +416,17 @@ def test_a_text_that_is_learned_from_and_tested_on_is_a_warning(lmtool, tmp_path
 
     assert done.code == 0
     assert done.stderr == "warning: copy.txt is in the test text and in the training text\n"
+
+
+def test_documents_that_are_in_the_training_text_are_a_warning_and_a_fact_of_the_dataset(lmtool, tmp_path):
+    rows = [json.dumps({"text": text, "label": "x"}) + "\n" for text in ("a", "b", "c")]
+    (tmp_path / "train.jsonl").write_text("".join(rows[:2]))
+    (tmp_path / "test.jsonl").write_text("".join(rows[1:]))
+    text = ["--train", "train.jsonl", "--test", "test.jsonl", "--label", "label"]
+
+    done = lmtool("-q", "tokenize", "--tokenizer", "byte", *text, "-o", "out")
+    shown, as_json = lmtool("info", "out"), lmtool("info", "out", "--json")
+
+    assert done.stderr == "warning: 1 of 2 test documents is in the training text, too\n"
+    assert "2 documents (1 in the training text, too)" in shown.stdout
+    assert as_json.json["splits"]["test"]["documents_in_train"] == 1

@@ -92,6 +92,23 @@ def test_the_readme_lists_every_page():
     assert [page.name for page in PAGES[2:] if f"({page.relative_to(ROOT)})" not in text] == []
 
 
+def test_the_page_for_contributors_has_every_module_of_the_core_in_the_order_of_imports():
+    import tomllib
+
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    modules = {
+        path.stem for path in (ROOT / "lmtool").iterdir() if (path / "__init__.py").is_file() or path.suffix == ".py"
+    }
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    place = {name: number for number, layer in enumerate(layers) for name in layer.replace("lmtool.", "").split(" | ")}
+
+    rows = rows[rows.index("__main__") :]  # before these are the folders
+
+    assert sorted(rows) == sorted(modules - {"__init__"})
+    assert [place[name] for name in rows] == sorted(place[name] for name in rows)
+
+
 def test_every_built_in_optimizer_is_documented_with_its_settings():
     from lmtool.registry import Registry
 

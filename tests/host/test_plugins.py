@@ -171,6 +171,76 @@ def test_a_plugin_that_changed_is_looked_at_again(lmtool, plugin_site):
     assert statuses(lmtool("plugins", "list", "--json")) == {"better": "active"}
 
 
+def package_with_a_helper(plugin_site, helper):
+    """A plugin that is a package, whose entry module imports another one; the path of that one."""
+    package = plugin_site.folder / "lmtool_pair"
+    package.mkdir()
+    (package / "helper.py").write_text(helper)
+    plugin_site.add("lmtool-pair", "\n    from lmtool_pair import helper" + GOOD)
+    (plugin_site.folder / "lmtool_pair.py").rename(package / "__init__.py")
+    return package / "helper.py"
+
+
+def test_a_failure_is_remembered_and_the_error_says_how_to_look_again(lmtool, plugin_site, tmp_path):
+    looks = tmp_path / "looks"
+    code = f"open({str(looks)!r}, 'a').write('look\\n')\n"
+    plugin_site.add("lmtool-broken", code + "raise RuntimeError('no such luck')")
+
+    first, second = (lmtool("plugins", "list") for _ in range(2))
+
+    assert looks.read_text() == "look\n"
+    assert first.stderr.endswith("failed: RuntimeError: no such luck\n")
+    assert second.stderr.endswith("RuntimeError: no such luck; `lmtool plugins list --refresh` looks again\n")
+    assert lmtool("plugins", "list", "--refresh").stderr == first.stderr
+    assert looks.read_text() == "look\n" * 2
+
+
+def test_a_failure_is_forgotten_when_any_module_of_the_package_changes(lmtool, plugin_site):
+    helper = package_with_a_helper(plugin_site, "def (")
+    assert statuses(lmtool("plugins", "list", "--json")) == {"main": "failed"}
+
+    helper.write_text("")
+
+    assert statuses(lmtool("plugins", "list", "--json")) == {"good": "active"}
+
+
+def test_a_plugin_that_was_killed_is_looked_at_again(lmtool, plugin_site, tmp_path):
+    plugin_site.add(
+        "lmtool-good",
+        f"""
+    import os, pathlib, signal
+    if not pathlib.Path({str(tmp_path / "memory")!r}).exists(): os.kill(os.getpid(), signal.SIGKILL)
+    """
+        + GOOD,
+    )
+
+    killed = lmtool("plugins", "list", "--json")
+    (tmp_path / "memory").touch()
+
+    assert statuses(killed) == {"main": "failed"}
+    assert "was killed by signal 9 while it was imported; `LMTOOL_DISABLE_PLUGINS=main` leaves it out" in killed.stderr
+    assert statuses(lmtool("plugins", "list", "--json")) == {"good": "active"}
+
+
+def test_a_plugin_that_took_too_long_is_looked_at_again(lmtool, plugin_site, tmp_path):
+    plugin_site.add(
+        "lmtool-good",
+        f"""
+    import pathlib, time
+    if not pathlib.Path({str(tmp_path / "fast")!r}).exists(): time.sleep(60)
+    """
+        + GOOD,
+    )
+    impatient = "from lmtool.plugins import index; index.PROBE_TIMEOUT = 1; from lmtool.__main__ import main; main()"
+
+    slow = lmtool.python("-c", impatient, "plugins", "list", "--json")
+    (tmp_path / "fast").touch()
+
+    assert statuses(slow) == {"main": "failed"}
+    assert "took more than 1 s to import; `LMTOOL_DISABLE_PLUGINS=main` leaves it out" in slow.stderr
+    assert statuses(lmtool("plugins", "list", "--json")) == {"good": "active"}
+
+
 def test_a_damaged_index_costs_a_second_look_only(lmtool, plugin_site):
     plugin_site.add("lmtool-good", GOOD)
     lmtool("plugins", "list")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lmtool.testing import checks, language_models
+from lmtool.testing import backbones, checks, language_models
 
 
 class Bigrams:
@@ -222,3 +222,10 @@ def test_each_check_is_offered_for_counted_and_neural_models():
 
     assert expected <= checks("model", "ngram").keys()
     assert expected <= checks("model", "lstm").keys()
+
+
+def test_each_check_of_backbones_is_offered_beside_those_of_language_models():
+    expected = {check.__name__.removeprefix("check_") for check in backbones.CHECKS}
+
+    assert expected <= checks("model", "lstm").keys()
+    assert not expected & {check.__name__.removeprefix("check_") for check in language_models.CHECKS}

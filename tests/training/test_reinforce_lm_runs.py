@@ -133,12 +133,12 @@ def test_what_cannot_be_is_told(source, lines, registry, trained, tmp_path):
     message, hint = refused("task.name=reinforce-lm", f'model.init_from="{source.path}"')
     assert "task.reward is missing" in message
     assert "an evaluator of texts" in hint
-    for name, what in {"seq2seq": "a model from text to text", "classify": "a classifier"}.items():
+    for name, what in {"seq2seq": "a text-to-text model", "classify": "a classifier"}.items():
         other = a_run(tmp_path / name, f'name = "{name}"')
         message, _ = refused(*reinforced(other))
         assert f"task 'reinforce-lm' goes on from a language model, and {other} is {what}" in message
     message, hint = refused("task.name=reinforce", f'model.init_from="{source.path}"')
-    assert f"task 'reinforce' goes on from a model from text to text, and {source.path} is a language model" in message
+    assert f"task 'reinforce' goes on from a text-to-text model, and {source.path} is a language model" in message
     assert "a run of seq2seq" in hint
     with pytest.raises(ConfigError, match=r"task\.reward 'chrf' judges a text beside references, and one that is"):
         trained("beside", *reinforced(source.path, "task.reward=chrf"))
