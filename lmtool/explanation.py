@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from lmtool.prediction import as_documents
+from lmtool.incoming import as_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

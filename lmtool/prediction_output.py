@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lmtool.errors import DataError
-from lmtool.prediction import DIGITS, SURROGATE
+from lmtool.incoming import SURROGATE
+from lmtool.prediction_classes import DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lmtool.prediction import Verdict
+    from lmtool.prediction_classes import Verdict
 
     Explanation = Sequence[tuple[str, float]]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmtool.data.fields import field_of
 from lmtool.errors import DataError
-from lmtool.prediction import DIGITS, MISSING, as_documents, in_pieces, text_in
+from lmtool.incoming import MISSING, as_documents, in_pieces, text_in
+from lmtool.prediction_classes import DIGITS
 from lmtool.prediction_output import with_predicted
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Answerer, Hypothesis
     from lmtool.evaluation.answers import AnswerText
-    from lmtool.prediction import Entry, Form, Lines
+    from lmtool.incoming import Entry, Form, Lines
     from lmtool.settings import DecodingConfig
 
 AT_ONCE = 1024

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lmtool.evaluation import checked
+from lmtool.incoming import as_documents
 from lmtool.posterior import SampledTextModel, log_mean
-from lmtool.prediction import as_documents
 from lmtool.scoring import QUANTITIES, Scores, encode_lines
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import TextModel, Tokenizer
     from lmtool.data.targets import TargetFields
-    from lmtool.prediction import Form, Lines
+    from lmtool.incoming import Form, Lines
 
 PAIR_QUANTITIES = (*QUANTITIES, "source_words", "source_chars")
 """What is known of each pair: attributes of `PairScores` that are arrays [L]; the last two are of the document."""
@@ -97,7 +97,7 @@ def score_pairs(
         model: Threads may score with it at once.
         tokenizer: Of documents.
         target_tokenizer: Of targets.
-        pairs: At most `lmtool.prediction.AT_ONCE` or so.
+        pairs: At most `lmtool.incoming.AT_ONCE` or so.
 
     Raises:
         DamagedModelError: if the model gives something that is no log-probability.

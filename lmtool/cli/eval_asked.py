@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lmtool.config import EvaluationConfig
     from lmtool.evaluation.class_report import ClassResult
-    from lmtool.evaluation.text import Text
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.evaluation.text_report import TextResult
     from lmtool.evaluation.token_report import TokenResult
     from lmtool.posterior import Samples
@@ -65,7 +65,7 @@ class Asked:
 
     def answers(self, runs: Sequence[Run], judge: Judge[Answer], *, quiet: bool = False) -> list[Answer]:
         """What becomes of each run; on stderr, which split was taken if nobody said."""
-        from lmtool.evaluation.text import Texts
+        from lmtool.evaluation.evaluated_text import Texts
 
         configs = [evaluation_config(run, self.overrides) for run in runs]
         answers, splits = [], {}

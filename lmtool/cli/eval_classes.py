@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lmtool.cli.eval_asked import Asked
     from lmtool.config import EvaluationConfig
     from lmtool.evaluation.class_report import ClassResult
-    from lmtool.evaluation.text import Text
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.run import Run
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lmtool.cli.eval_asked import Asked
     from lmtool.config import EvaluationConfig
     from lmtool.data.split import Split
-    from lmtool.evaluation.text import Text
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.evaluation.text_report import TextResult
     from lmtool.evaluation.texts import TextEvaluation
     from lmtool.posterior import Samples

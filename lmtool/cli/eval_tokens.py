@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lmtool.cli.eval_asked import Asked
     from lmtool.config import EvaluationConfig
-    from lmtool.evaluation.text import Text
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.evaluation.token_report import TokenResult
     from lmtool.run import Run
 

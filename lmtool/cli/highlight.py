@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from lmtool.prediction import Verdict
+    from lmtool.prediction_classes import Verdict
 
     Explanation = Sequence[tuple[str, float]]
 

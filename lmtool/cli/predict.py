@@ -16,7 +16,7 @@ from lmtool.cli.predict_asked import Asked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lmtool.prediction import Form
+    from lmtool.incoming import Form
     from lmtool.run import Run
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -154,7 +154,7 @@ def _open(path: Path, given: Mapping[str, str]) -> Run:
 def _form(run: Run, file: str, field: list[str] | None, *, as_is: bool) -> Form:
     """How the input is written: JSON Lines where a field or the file's name says so."""
     from lmtool.data.sources import format_suffix
-    from lmtool.prediction import Form
+    from lmtool.incoming import Form
 
     fields = tuple(field or ())
     if not fields and format_suffix(file) in (".jsonl", ".ndjson"):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lmtool.incoming import Form
     from lmtool.posterior import Samples
-    from lmtool.prediction import Form
 
 
 @dataclass(frozen=True)

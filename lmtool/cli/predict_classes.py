@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from lmtool.api import Classifier, Tokenizer
     from lmtool.cli.predict_asked import Asked
-    from lmtool.prediction import Form, Lines, Verdict
+    from lmtool.incoming import Form, Lines
+    from lmtool.prediction_classes import Verdict
     from lmtool.prediction_output import Layout
     from lmtool.run import Run
 
@@ -88,7 +89,7 @@ class Predictor:
     threshold: float
 
     def verdicts(self, lines: Lines) -> list[Verdict]:
-        from lmtool.prediction import judge
+        from lmtool.prediction_classes import judge
 
         return judge(self.model, self.tokenizer, self.form.entries(lines), threshold=self.threshold)
 
@@ -96,7 +97,7 @@ class Predictor:
         """A line for each document."""
         from lmtool.data.encoding import available_cores
         from lmtool.filters import answers, incoming_text
-        from lmtool.prediction import in_pieces
+        from lmtool.incoming import in_pieces
 
         def answer(lines: Lines) -> str:
             return "".join(map(written, self.verdicts(lines)))
@@ -108,7 +109,7 @@ class Predictor:
         """A line for each document that also says why; on a terminal, the text with what matters marked."""
         from lmtool.cli.highlight import show
         from lmtool.filters import incoming_text
-        from lmtool.prediction import in_pieces
+        from lmtool.incoming import in_pieces
 
         for lines in filter(None, in_pieces(incoming_text(file))):
             for verdict, explanation in self._explained(self.verdicts(lines), gradient=gradient):
@@ -121,7 +122,7 @@ class Predictor:
         self, verdicts: list[Verdict], *, gradient: bool
     ) -> Iterator[tuple[Verdict, list[tuple[str, float]]]]:
         from lmtool.explanation import Attributing, by_gradient, by_occlusion
-        from lmtool.prediction import as_documents
+        from lmtool.incoming import as_documents
 
         documents = as_documents(self.tokenizer, [verdict.entry.text for verdict in verdicts])
         likeliest = [verdict.ranked(1) for verdict in verdicts]

@@ -12,8 +12,8 @@ from lmtool.cli.score_asked import Scoring
 from lmtool.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from lmtool.incoming import Lines
     from lmtool.posterior import Samples
-    from lmtool.prediction import Lines
     from lmtool.run import Run
     from lmtool.scoring_pairs import PairForm, PairScores
 
@@ -38,7 +38,7 @@ def pair_scoring(run: Run, file: str, samples: Samples | None, asked: AskedPairs
     from lmtool.data.encoding import available_cores
     from lmtool.evaluation.texts import gives_log_probs
     from lmtool.filters import incoming_text
-    from lmtool.prediction import in_pieces
+    from lmtool.incoming import in_pieces
     from lmtool.score_output import record_objects
     from lmtool.scoring_pairs import score_pairs
 
@@ -58,7 +58,7 @@ def pair_scoring(run: Run, file: str, samples: Samples | None, asked: AskedPairs
 def _form(run: Run, file: str, asked: AskedPairs) -> PairForm:
     """Where documents and targets stand: where they stood in training, if nothing is said."""
     from lmtool.data.targets import TargetFields
-    from lmtool.prediction import Form
+    from lmtool.incoming import Form
     from lmtool.scoring_pairs import PairForm
 
     fields, targets = asked.field or fields_of_reader(run), asked.target or run.target_fields

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lmtool.api import Tokenizer
     from lmtool.evaluation.classes import ClassEvaluation
-    from lmtool.evaluation.text import Text
+    from lmtool.evaluation.evaluated_text import Text
 
 HIGHER = re.compile(r"(subset_)?accuracy|(precision|recall|f1)_\w+|top_\d+_accuracy|(roc_auc|average_precision)_\w+")
 LOWER = re.compile(r"log_loss|(adaptive_)?ece|brier")

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lmtool.api import Metric, Tokenizer
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.evaluation.significance import Comparison
-    from lmtool.evaluation.text import Text
 
 SCHEMA = 1
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from lmtool.api import Tokenizer
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.evaluation.significance import Difference
     from lmtool.evaluation.tables import Row
-    from lmtool.evaluation.text import Text
     from lmtool.evaluation.texts import Scored, TextEvaluation
     from lmtool.settings import DecodingConfig
 

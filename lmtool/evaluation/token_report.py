@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from lmtool.api import Metric, Tokenizer
     from lmtool.evaluation import Evaluation
     from lmtool.evaluation.blocks import Blocks
+    from lmtool.evaluation.evaluated_text import Text
     from lmtool.evaluation.tables import Row
-    from lmtool.evaluation.text import Text
 
 FEWEST = 10
 """Blocks of a text that tell of chance."""

@@ -9,7 +9,7 @@ import sys
 import pytest
 from text_runs import TEST
 
-from lmtool.prediction import as_documents
+from lmtool.incoming import as_documents
 from lmtool.run import Run
 
 

@@ -14,8 +14,8 @@ from lmtool.config import EvaluationConfig
 from lmtool.evaluation import class_report, make_evaluators
 from lmtool.evaluation.class_tables import detail_tables
 from lmtool.evaluation.classes import evaluate_classes
+from lmtool.evaluation.evaluated_text import Text as EvaluatedText
 from lmtool.evaluation.tables import p_value
-from lmtool.evaluation.text import Text as EvaluatedText
 from lmtool.registry import Registry
 
 TEXTS, LABELS = ["aab", "bb", "cca", "ab", "cc", "b"], ["a", "b", "c", "b", "c", "a"]

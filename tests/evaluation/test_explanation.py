@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lmtool.cli.highlight import marked
 from lmtool.explanation import MOST, Attributing, by_gradient, by_occlusion, words_of
-from lmtool.prediction import as_documents
+from lmtool.incoming import as_documents
 
 TOKENIZER = Letters("abc ")
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmtool.errors import DataError
-from lmtool.prediction import AT_ONCE, Entry, Form, Lines, as_documents, in_pieces, judge
+from lmtool.incoming import AT_ONCE, Entry, Form, Lines, as_documents, in_pieces
+from lmtool.prediction_classes import judge
 from lmtool.prediction_output import Layout
 
 TOKENIZER = Letters("abc")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lmtool.conditions import parse
 from lmtool.data.targets import TargetFields
 from lmtool.errors import DataError
-from lmtool.prediction import Form, as_documents, in_pieces
+from lmtool.incoming import Form, as_documents, in_pieces
 from lmtool.score_output import columns, record_objects
 from lmtool.scoring_pairs import PAIR_QUANTITIES, PairForm, score_pairs
 

@@ -9,7 +9,7 @@ from fake_models import Letters, Spelling
 
 from lmtool.errors import DataError
 from lmtool.evaluation.answers import AnswerText
-from lmtool.prediction import Entry, Form
+from lmtool.incoming import Entry, Form
 from lmtool.prediction_texts import AT_ONCE, Answering, Begin, TextLayout, numbered
 from lmtool.settings import DecodingConfig
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lmtool.evaluation import make_evaluators
 from lmtool.evaluation.answers import AnswerText
-from lmtool.evaluation.text import Text
+from lmtool.evaluation.evaluated_text import Text
 from lmtool.evaluation.text_report import TextResult, all_tables, best_of, compare, decoding_name, legend, to_json
 from lmtool.evaluation.texts import evaluate_texts
 from lmtool.registry import Registry

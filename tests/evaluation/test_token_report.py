@@ -18,7 +18,7 @@ from rich.console import Console
 from lmtool.api import Metric
 from lmtool.evaluation import Evaluation, json_report, token_report
 from lmtool.evaluation.blocks import LEAST, Blocks
-from lmtool.evaluation.text import Text as EvaluatedText
+from lmtool.evaluation.evaluated_text import Text as EvaluatedText
 from lmtool.evaluation.token_report import FEWEST, TokenResult
 
 

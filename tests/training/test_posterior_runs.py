@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 from lmtool.checksums import write_checksums
 from lmtool.config import load_config
 from lmtool.errors import DataError
+from lmtool.incoming import as_documents
 from lmtool.posterior import Samples, check_posterior, draw, has_posterior, sampled_classifier, sampled_language_model
-from lmtool.prediction import as_documents
 from lmtool.run import Run
 from lmtool.signals import StopRequest
 from lmtool.tasks.stored import by_name

@@ -19,7 +19,7 @@ from lmtool.config import TrainingConfig
 from lmtool.data.dataset import Dataset
 from lmtool.errors import ConfigError, DataError, Interrupted, UsageError
 from lmtool.evaluation.answers import AnswerText
-from lmtool.prediction import Entry
+from lmtool.incoming import Entry
 from lmtool.prediction_texts import Answering
 from lmtool.run import Run
 from lmtool.settings import DecodingConfig

@@ -1,4 +1,4 @@
-"""Lines of text, or JSON Lines, to documents, and to what a classifier says of them, many at once."""
+"""Lines of text, or JSON Lines, to documents, as commands take them that answer each at once."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lmtool.data.fields import field_of, names_of_fields
 from lmtool.errors import DataError, did_you_mean
-from lmtool.posterior import SampledClassifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    import numpy as np
-
-    from lmtool.api import Classifier, Document, Tokenizer
+    from lmtool.api import Document, Tokenizer
 
 AT_ONCE = 1024
-"""Documents that a classifier is given at once: memory does not depend on how many there are."""
-DIGITS = 6
-"""Of probabilities."""
+"""Documents that a model is given at once: memory does not depend on how many there are."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Halves of pairs, which JSON can spell and UTF-8 cannot."""
@@ -153,7 +148,7 @@ def in_pieces(blocks: Iterable[str], size: int = AT_ONCE) -> Iterator[Lines | No
 
 
 def as_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Document]:
-    """Texts as a classifier reads them: what a dataset of these documents would hold."""
+    """Texts as a model reads them: what a dataset of these documents would hold."""
     import numpy as np
 
     from lmtool.api import Document
@@ -170,92 +165,4 @@ def as_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Document]:
     return [Document(one, text) for one, text in zip(np.split(ids, ends[:-1]), texts, strict=True)]
 
 
-class Doubt(NamedTuple):
-    """How sure the average over samples of the weights is, in nats; see `lmtool.posterior.Predictive`."""
-
-    entropy: float
-    mutual_information: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is said of a document."""
-
-    entry: Entry
-    labels: tuple[str, ...]
-    probabilities: np.ndarray
-    """float64 [C]."""
-    chosen: tuple[int, ...]
-    """The likeliest class; where there may be several, those likely enough, the likeliest first."""
-    doubt: Doubt | None = None
-    """None for a single set of weights."""
-
-    def ranked(self, k: int) -> list[int]:
-        """The k likeliest classes, the first of equals first."""
-        return ranked(self.probabilities)[:k]
-
-    def pair(self, number: int) -> tuple[str, float]:
-        """A class's name and its probability, with `DIGITS` digits."""
-        return self.labels[number], float(f"{self.probabilities[number]:.{DIGITS}g}")
-
-
-def judge(
-    model: Classifier, tokenizer: Tokenizer, entries: Sequence[Entry], *, threshold: float = 0.5
-) -> list[Verdict]:
-    """What a classifier says of documents, in order.
-
-    Args:
-        model: Of the tokenizer's ids.
-        tokenizer: Of the model.
-        entries: At most `AT_ONCE` or so.
-        threshold: Where a document may have any number of labels: the probability from which on it has one.
-
-    Raises:
-        DamagedModelError: if the classifier gives something that is no log-probability.
-    """
-    if not entries:
-        return []
-    import numpy as np
-
-    from lmtool.evaluation.classes import checked
-
-    documents = as_documents(tokenizer, [entry.text for entry in entries])
-    doubts: list[Doubt | None] = [None] * len(entries)
-    if isinstance(model, SampledClassifier):
-        found = model.predictive(documents)
-        log_probs = checked(found.log_probs)
-        doubts = list(map(Doubt, found.entropy.tolist(), found.mutual_information.tolist()))
-    else:
-        log_probs = checked(model.log_probs(documents))
-    probabilities = np.exp(np.minimum(log_probs, 0.0))
-    return [
-        Verdict(entry, model.labels, row, _chosen(row, threshold if model.multi_label else None), doubt)
-        for entry, row, doubt in zip(entries, probabilities, doubts, strict=True)
-    ]
-
-
-def _chosen(probabilities: np.ndarray, threshold: float | None) -> tuple[int, ...]:
-    if threshold is None:
-        return (int(probabilities.argmax()),)
-    return tuple(number for number in ranked(probabilities) if probabilities[number] >= threshold)
-
-
-def ranked(probabilities: np.ndarray) -> list[int]:
-    """Classes from the likeliest to the least likely, the first of equals first."""
-    order: list[int] = (-probabilities).argsort(kind="stable").tolist()
-    return order
-
-
-__all__ = [
-    "AT_ONCE",
-    "Doubt",
-    "Entry",
-    "Form",
-    "Lines",
-    "Row",
-    "Verdict",
-    "as_documents",
-    "in_pieces",
-    "judge",
-    "text_in",
-]
+__all__ = ["AT_ONCE", "MISSING", "SURROGATE", "Entry", "Form", "Lines", "Row", "as_documents", "in_pieces", "text_in"]

@@ -10,7 +10,7 @@ import pytest
 from lmtool.config import DataConfig, choose
 from lmtool.data.prepare import build, make_plan
 from lmtool.errors import DataError
-from lmtool.evaluation.text import Texts
+from lmtool.evaluation.evaluated_text import Texts
 from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 
