@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lmtool.errors import ConfigError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -95,18 +93,4 @@ def _numbered(key: str, paths: Iterable[str]) -> dict[str, str]:
     return {f"{key}.{number}": path for number, path in enumerate(paths)}
 
 
-def check_contents(before: dict[str, Any], now: dict[str, Any], run: Path, hint: str) -> None:
-    """Raise ConfigError naming the first setting whose file or run holds something else than when a run began.
-
-    Args:
-        before: The entry `contents` of the run's record; what was begun by an older version has none.
-        now: The same, of today.
-        run: Its folder, for the message.
-        hint: For the message.
-    """
-    for key, one in now.items():
-        if before.get(key, one)["sha256"] != one["sha256"]:
-            raise ConfigError(f"{run} was begun with another content of {key}, {one['path']}", hint)
-
-
-__all__ = ["check_contents", "components", "contents", "imported", "is_imported"]
+__all__ = ["components", "contents", "imported", "is_imported"]

@@ -81,4 +81,12 @@ def toml_value(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text  # a text of several lines may look like several settings
 
 
-__all__ = ["Raw", "apply_overrides", "read_raw", "toml_value"]
+def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    values: dict[str, Any] = {}
+    for key, value in sections.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return values
+
+
+__all__ = ["Raw", "apply_overrides", "flat", "read_raw", "toml_value"]

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from lmtool import __version__, pretrained
 from lmtool.checksums import NAME as CHECKSUMS
 from lmtool.checksums import verify_checksums, write_checksums
-from lmtool.contents import check_contents, components, contents, imported
-from lmtool.errors import ConfigError, DataError, PluginError
+from lmtool.contents import components, contents, imported
+from lmtool.errors import DataError, PluginError
 from lmtool.files import atomic_folder, explain_os_errors, held, recover_folder, write_atomic
 from lmtool.jax_setup import prepare_jax
 from lmtool.predicts import KINDS
@@ -44,9 +44,6 @@ FORMAT = "lmtool-run"
 FORMAT_VERSION = 1
 RECORD = "run.json"
 GO_ON = "run the same `lmtool train` again to go on"
-START_OVER = "`--force` starts over, `-o` names another folder"
-COMPARED = ("task", "model", "optimizer", "training")
-"""Sections that must not change while a run is trained; the dataset's key stands for data and tokenizer."""
 HINTS: dict[str, str] = {
     "tokens": "`lmtool score {run}` gives lines of text their probabilities",
     "classes": "`lmtool predict {run}` gives documents their classes, `lmtool eval` says how well",
@@ -60,7 +57,7 @@ class Run:
 
     def __init__(self, path: Path, record: dict[str, Any], registry: Registry) -> None:
         self.path, self.record = path, record
-        self._registry = registry
+        self.registry = registry
 
     @classmethod
     def open(cls, path: str | Path, registry: Registry | None = None) -> Run:
@@ -142,7 +139,7 @@ class Run:
         if self.dataset_path is None:
             return None
         try:
-            dataset = Dataset.open(self.dataset_path, self._registry)
+            dataset = Dataset.open(self.dataset_path, self.registry)
         except DataError:
             return None
         return dataset if dataset.key == self.record["dataset"]["key"] and "train" in dataset.split_names else None
@@ -178,14 +175,14 @@ class Run:
     def tokenizer(self) -> Tokenizer:
         from lmtool.data.tokenizer_folder import FOLDER, load_tokenizer
 
-        return load_tokenizer(self.path / FOLDER, self._registry)
+        return load_tokenizer(self.path / FOLDER, self.registry)
 
     @cached_property
     def target_tokenizer(self) -> Tokenizer:
         """Of what a text-to-text model gives: the same object as `tokenizer`, if there is only one."""
         from lmtool.data.tokenizer_folder import open_target_tokenizer
 
-        own = open_target_tokenizer(self.path, self._registry)
+        own = open_target_tokenizer(self.path, self.registry)
         return own[0] if own else self.tokenizer
 
     @cached_property
@@ -243,7 +240,7 @@ class Run:
         from lmtool.config import encoder_of
 
         try:
-            return encoder_of(task, model, self._registry)
+            return encoder_of(task, model, self.registry)
         except PluginError as error:
             raise self._missing("model", error) from error
 
@@ -310,48 +307,6 @@ class Run:
         self.record = {**self.record, "state": "finished", "result": result}
         write_atomic(self.path / RECORD, _to_json(self.record))
 
-    def check_unchanged(self, config: RunConfig, dataset: Dataset) -> None:
-        """Raise ConfigError naming the first setting that differs from those the run began with."""
-        hint = START_OVER
-        if dataset.key != self.record["dataset"]["key"]:
-            raise ConfigError(f"{self.path} was begun with other data or another tokenizer than {dataset.path}", hint)
-        if self.record.get("imported") != imported(config).get("imported"):
-            raise ConfigError(f"{self.path} was begun with another content of the file that is imported", hint)
-        if self.record.get("init_from") != pretrained.record(config, dataset, self.path).get("init_from"):
-            raise ConfigError(f"{self.path} was begun with other weights of {config.init_from}", hint)
-        now_held = contents(config, self._registry, self._digest_of_run)
-        check_contents(self.record.get("contents", {}), now_held.get("contents", {}), self.path, hint)
-        now = flat({name: section for name, section in config.to_dict().items() if name in COMPARED})
-        before = flat({name: section for name, section in self._resolved().items() if name in COMPARED})
-        for key in [*now, *before]:
-            if now.get(key) != before.get(key):
-                was, is_ = (_shown(values.get(key)) for values in (before, now))
-                raise ConfigError(f"{self.path} was begun with {key} {was}, now it is {is_}", hint)
-        if not self.is_finished:
-            self.check_versions(config, dataset)
-
-    def _digest_of_run(self, path: str) -> str | None:
-        """Of a run that a setting names; None if it is gone: whoever needed it either has a copy, or will say so."""
-        return Run.open(path, self._registry).model_digest if Path(path).exists() else None
-
-    def check_versions(self, config: RunConfig, dataset: Dataset) -> None:
-        """Raise ConfigError naming the first component that had another version when the run began.
-
-        Half a run by one version and half by another would be neither's, and so would be a model of runs by both.
-        """
-        before = {(one["kind"], one["name"]): one["version"] for one in self.components}
-        for one in components(config, dataset, self._registry):
-            if (was := before.get((one["kind"], one["name"]), one["version"])) != one["version"]:
-                what = f"version {was} of {one['kind']} '{one['name']}', now it is {one['version']}"
-                raise ConfigError(f"{self.path} was begun with {what}", START_OVER)
-
-    def _resolved(self) -> dict[str, Any]:
-        """The config by today's schemas: a setting that has come since the run began has its default."""
-        from lmtool.config import resolve
-        from lmtool.raw_config import Raw
-
-        return resolve(Raw(self.config, source=str(self.path / "config.toml")), self._registry).to_dict()
-
     @contextlib.contextmanager
     def locked(self) -> Iterator[Run]:
         """Keep other processes from training the same run, and see what they left of it.
@@ -369,7 +324,7 @@ class Run:
         from lmtool.raw_config import Raw
 
         try:
-            return choose(Raw(self.config, source=str(self.path / "config.toml")), kind, self._registry)
+            return choose(Raw(self.config, source=str(self.path / "config.toml")), kind, self.registry)
         except PluginError as error:
             raise self._missing(kind, error) from error
 
@@ -399,16 +354,4 @@ def _to_json(record: dict[str, Any]) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
-    values: dict[str, Any] = {}
-    for key, value in sections.items():
-        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return values
-
-
-def _shown(value: Any) -> str:
-    return "unset" if value is None else repr(value)
-
-
-__all__ = ["KINDS", "RECORD", "Run", "flat"]
+__all__ = ["RECORD", "Run"]

@@ -104,7 +104,7 @@ def evaluate(
 def _kind(runs: Sequence[Run]) -> Predicts:
     """What the runs predict. Raises UsageError if it is not the same."""
     from lmtool.errors import UsageError
-    from lmtool.run import KINDS
+    from lmtool.predicts import KINDS
 
     by_kind = {run.predicts: run for run in runs}
     if len(by_kind) > 1:
@@ -117,7 +117,7 @@ def _kind(runs: Sequence[Run]) -> Predicts:
 def _check_about(kind: Predicts, about: str, options: Mapping[str, object]) -> None:
     """Raise UsageError for an option that is about something that the runs do not predict."""
     from lmtool.errors import UsageError
-    from lmtool.run import KINDS
+    from lmtool.predicts import KINDS
 
     for name, given in options.items():
         if given:

@@ -35,7 +35,7 @@ def check_about(run: Run, given: Mapping[str, str], names: Iterable[str], what: 
         UsageError: names the first of them.
     """
     from lmtool.errors import UsageError
-    from lmtool.run import KINDS
+    from lmtool.predicts import KINDS
 
     if wrong := next((name for name in names if name in given), None):
         raise UsageError(

@@ -103,6 +103,7 @@ def _outcome(one: Repetition, which: str, on: str | None, stop: StopRequest) -> 
             shown.update(f"{which}: {phase}", fraction, **fields)
 
         run = train(one.config, one.dataset, one.path, registry, stop=stop, report=report, warn=terminal.warn)
+        stop.check()  # a signal that came when the run was all but finished
         metrics = _evaluate(run, one, on, report)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in list(metrics.items())[:3])
     terminal.say(f"{which}: {one.path}: {figures}")

@@ -155,7 +155,8 @@ def _hint(key: str, value: Any, config_of: Callable[[dict[str, Any]], RunConfig]
 
 def _record(folder: Path, base: RunConfig, dataset: Dataset, space: Space) -> Record:
     from lmtool.errors import DataError
-    from lmtool.run import COMPARED, flat
+    from lmtool.raw_config import flat
+    from lmtool.run_changes import COMPARED
     from lmtool.tasks.fitted import predicted_by
     from lmtool.training.validation import make_validation
     from lmtool.tuning.record import Record
@@ -184,7 +185,7 @@ def _search(
     shown: terminal.Progress,
 ) -> None:
     from lmtool.files import held
-    from lmtool.run import flat
+    from lmtool.raw_config import flat
     from lmtool.tuning.search import Search, Setup
 
     settings = flat(base.to_dict())

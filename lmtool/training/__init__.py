@@ -10,6 +10,7 @@ from lmtool.contents import is_imported
 from lmtool.devices import DeviceOptions
 from lmtool.errors import ConfigError, DataError, UsageError
 from lmtool.run import RECORD, Run
+from lmtool.run_changes import check_unchanged
 from lmtool.tasks.fitted import fitted_model, gives_classes, predicted_by
 from lmtool.training.judges import answer_judges, check_judges
 from lmtool.training.learner import make_learner
@@ -111,7 +112,7 @@ def _check_fields(task: Choice, dataset: Dataset) -> None:
 
 def _open(config: RunConfig, dataset: Dataset, path: Path, registry: Registry) -> Run:
     run = Run.open(path, registry)
-    run.check_unchanged(config, dataset)
+    check_unchanged(run, config, dataset)
     return run
 
 

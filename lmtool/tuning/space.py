@@ -17,8 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from lmtool.errors import ConfigError, did_you_mean
-from lmtool.raw_config import read_raw, toml_value
-from lmtool.run import flat
+from lmtool.raw_config import flat, read_raw, toml_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

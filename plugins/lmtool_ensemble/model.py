@@ -24,6 +24,7 @@ from lmtool.parts import ClassifierPart
 from lmtool.raw_config import Raw
 from lmtool.registry import Registry
 from lmtool.repeat import with_seed
+from lmtool.run_changes import check_versions
 from lmtool.signals import StopRequest
 from lmtool.tasks.fitted import gives_classes
 from lmtool.training import train
@@ -82,7 +83,7 @@ class Ensemble:
             path = Path(scratch) / f"member-{number}"
             report = _reporting(progress, number, len(configs))
             run = train(config, dataset, path, registry, stop=stop, report=report, warn=logger.warning)
-            run.check_versions(config, dataset)
+            check_versions(run, config, dataset)
             shutil.rmtree(path / "checkpoints", ignore_errors=True)
             parts.append(ClassifierPart.open(f"member-{number}", path))
         return ClassifierEnsemble(parts, self._weights(parts, dataset))

@@ -10,6 +10,7 @@ import pytest
 
 from lmtool.errors import ConfigError, DataError, ExitCode, PluginError
 from lmtool.run import Run
+from lmtool.run_changes import check_unchanged
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_other_data_is_refused(run, trainer, dataset):
     run.record["dataset"]["key"] = "0" * 64
 
     with pytest.raises(ConfigError, match="was begun with other data"):
-        run.check_unchanged(trainer.config(), dataset)
+        check_unchanged(run, trainer.config(), dataset)
 
 
 def test_a_run_that_is_being_trained_is_not_thrown_away(trainer):
