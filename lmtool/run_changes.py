@@ -26,8 +26,8 @@ START_OVER = "`--force` starts over, `-o` names another folder"
 def check_unchanged(run: Run, config: RunConfig, dataset: Dataset) -> None:
     """Raise ConfigError naming the first thing that differs from what the run began with.
 
-    That is the data, a setting, what a file or run holds that a setting names, or, unless the run is finished, the version
-    of a component.
+    That is the data, a setting, what a file or run holds that a setting names, or, unless the run is finished, a
+    component's version.
     """
     if dataset.key != run.record["dataset"]["key"]:
         raise _begun(run, f"other data or another tokenizer than {dataset.path}")
