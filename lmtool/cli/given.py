@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lmtool.cli import terminal
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import typer
 
+    from lmtool.predicts import Predicts
     from lmtool.run import Run
+
+    Foreign = Mapping[Predicts, tuple[Sequence[str], str]]
+    """By what runs predict, the parameters of options that they have no use for, and what these are about."""
 
 
 def given_options(context: typer.Context) -> dict[str, str]:
@@ -22,25 +29,28 @@ def given_options(context: typer.Context) -> dict[str, str]:
     return found
 
 
-def check_about(run: Run, given: Mapping[str, str], names: Iterable[str], what: str) -> None:
-    """Refuse options that a run has no use for.
+def open_about(path: Path, given: Mapping[str, str], foreign: Foreign) -> Run:
+    """A run that the options are about.
 
     Args:
-        run: Which they are not about.
+        path: Of the run.
         given: From `given_options`.
-        names: Of the parameters of options that may not be among them.
-        what: They are about.
+        foreign: What the command knows of options.
 
     Raises:
-        UsageError: names the first of them.
+        UsageError: names the first option that is about another kind.
     """
     from lmtool.errors import UsageError
     from lmtool.predicts import KINDS
+    from lmtool.run import Run
 
+    run = Run.open(path, terminal.registry())
+    names, what = foreign.get(run.predicts, ((), ""))
     if wrong := next((name for name in names if name in given), None):
         raise UsageError(
             f"{given[wrong]} is about {what}, and {run.path} is {KINDS[run.predicts]}", hint="leave it out"
         )
+    return run
 
 
-__all__ = ["check_about", "given_options"]
+__all__ = ["given_options", "open_about"]

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lmtool.cli import terminal
 from lmtool.cli.forms import fields_of_reader, prepared_by_reader
-from lmtool.cli.given import check_about, given_options
+from lmtool.cli.given import given_options, open_about
 from lmtool.cli.models import PosteriorOption, PosteriorSeedOption
 from lmtool.cli.predict_asked import Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from lmtool.cli.given import Foreign
     from lmtool.incoming import Form
     from lmtool.run import Run
 
@@ -26,7 +24,7 @@ OF_TEXTS = (
     *("beam", "n_best", "length_penalty", "coverage_penalty", "sample", "temperature", "top_p"),
     *("min_length", "max_length", "no_repeat_ngram", "replace_unknown", "begin", "begin_field", "scores"),
 )
-"""Options, by their parameters' names, that runs of the other kind have no use for."""
+FOREIGN: Foreign = {"texts": (OF_CLASSES, "classes"), "classes": (OF_TEXTS, "texts")}
 OF_DECODING = (*OF_TEXTS[:11], "top_k")
 """Those that are settings of `evaluation.decoding`."""
 
@@ -128,7 +126,7 @@ def predict(
     if plain and (as_json or text or prefix):
         name = "--json" if as_json else "--text" if text else "--prefix"
         raise UsageError(f"--plain has no use for {name}: it is no JSON", hint="leave --plain out for JSON")
-    opened = _open(run, given)
+    opened = open_about(run, given, FOREIGN)
     form, samples = _form(opened, file, field, as_is=as_is), parse(posterior, seed)
     asked = Asked(file, form, text, prefix, samples, as_json=as_json, plain=plain, seed=seed)
     if opened.predicts == "texts":
@@ -138,17 +136,6 @@ def predict(
         return
     asked_classes = predict_classes.AskedClasses(top_k, threshold, every=every, explain=explain, gradient=gradient)
     predict_classes.classify(opened, asked, asked_classes)
-
-
-def _open(path: Path, given: Mapping[str, str]) -> Run:
-    """The run. Raises UsageError for an option that is about runs of another kind."""
-    from lmtool.run import Run
-
-    run = Run.open(path, terminal.registry())
-    if run.predicts in ("texts", "classes"):
-        others, what = (OF_CLASSES, "classes") if run.predicts == "texts" else (OF_TEXTS, "texts")
-        check_about(run, given, others, what)
-    return run
 
 
 def _form(run: Run, file: str, field: list[str] | None, *, as_is: bool) -> Form:

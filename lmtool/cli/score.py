@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lmtool.cli import terminal
-from lmtool.cli.given import check_about, given_options
+from lmtool.cli.given import given_options, open_about
 from lmtool.cli.models import PosteriorOption, PosteriorSeedOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from lmtool.cli.given import Foreign
     from lmtool.cli.score_asked import Scoring
     from lmtool.conditions import Condition
     from lmtool.run import Run
@@ -22,7 +23,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 OF_LINES = ("context",)
 OF_RECORDS = ("field", "target", "prefix", "as_is")
-"""Options, by their parameters' names, that runs of the other kind have no use for."""
+FOREIGN: Foreign = {"texts": (OF_LINES, "lines of text"), "tokens": (OF_RECORDS, "records")}
 
 
 @app.command()
@@ -98,7 +99,7 @@ def score(
     from lmtool.posterior import parse
 
     samples = parse(posterior, seed)
-    opened = _open(run, given_options(options))
+    opened = open_about(run, given_options(options), FOREIGN)
     known = quantities(_known(opened), spread=samples is not None)
     condition = parse_condition(filter_, known) if filter_ is not None else None
     if opened.predicts == "texts":
@@ -112,17 +113,6 @@ def score(
         _filter(scoring, condition, invert=invert, as_json=as_json)
     else:
         _score(scoring, header=_column_names(spread=samples is not None) if header else None, as_json=as_json)
-
-
-def _open(path: Path, given: Mapping[str, str]) -> Run:
-    """The run. Raises UsageError for an option that is about runs of another kind."""
-    from lmtool.run import Run
-
-    run = Run.open(path, terminal.registry())
-    if run.predicts in ("texts", "tokens"):
-        others, what = (OF_LINES, "lines of text") if run.predicts == "texts" else (OF_RECORDS, "records")
-        check_about(run, given, others, what)
-    return run
 
 
 def _known(run: Run) -> Sequence[str]:

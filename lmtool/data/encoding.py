@@ -10,15 +10,18 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from lmtool.data.blocks import BLOCK_CHARS, Block, Encoded, blocks, encode_block, takes_text
+from lmtool.data.blocks import BLOCK_CHARS, Encoded, blocks, encode_block, takes_text
 from lmtool.data.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from lmtool.api import Record, Tokenizer
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
 
 MOST_THREADS = 4
 """More would wait for the text, and each holds some blocks."""
@@ -47,20 +50,21 @@ def encode(
         threads = min(processes, MOST_THREADS)
         with ThreadPoolExecutor(threads) as pool:
             yield encode_block(tokenizer, next(everything))  # what the tokenizer makes on first use is made once
-            yield from _in_order(lambda one: pool.submit(encode_block, tokenizer, one), everything, threads + 1)
+            yield from in_order(lambda one: pool.submit(encode_block, tokenizer, one), everything, threads + 1)
         return
     # The processes end first: a thread waits for what its process answers.
     with ThreadPoolExecutor(processes) as pool, Workers(tokenizer, processes) as workers:
-        yield from _in_order(lambda one: pool.submit(workers.encode, one), everything, 2 * processes)
+        yield from in_order(lambda one: pool.submit(workers.encode, one), everything, 2 * processes)
 
 
-def _in_order(submit: Callable[[Block], Future[Encoded]], waiting: Iterator[Block], ahead: int) -> Iterator[Encoded]:
-    """Each block's result, with so many under way that no process waits for another."""
+def in_order(submit: Callable[[Work], Future[Result]], waiting: Iterator[Work], ahead: int) -> Iterator[Result]:
+    """Each result, with so many under way that nobody waits for another. Who stops, by a signal say, does not wait for
+    those that have not begun."""
     pending = deque(map(submit, islice(waiting, ahead)))
     try:
-        for block in waiting:
+        for work in waiting:
             done = pending.popleft().result()
-            pending.append(submit(block))
+            pending.append(submit(work))
             yield done
         while pending:
             yield pending.popleft().result()
@@ -74,4 +78,4 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-__all__ = ["MOST_THREADS", "available_cores", "encode"]
+__all__ = ["MOST_THREADS", "available_cores", "encode", "in_order"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from lmtool.data.encoding import MOST_THREADS, available_cores
+from lmtool.data.encoding import MOST_THREADS, available_cores, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,24 +27,13 @@ def side_by_side(function: Callable[..., Any], batches: Iterable[tuple[Any, ...]
 
     A CPU computes some batches at once: a recurrent network's steps are too small to share among cores.
     """
+
+    def computed(first: Any, *others: Any) -> tuple[Any, Any]:
+        return first, function(*others)
+
     at_once = most_at_once()
-    waiting: deque[tuple[Any, Future[Any]]] = deque()
     with ThreadPoolExecutor(at_once) as pool:
-        try:
-            for first, *others in batches:
-                waiting.append((first, pool.submit(function, *others)))
-                if len(waiting) > AHEAD * at_once:
-                    yield _done(waiting)
-            while waiting:
-                yield _done(waiting)
-        finally:  # whoever stops, by a signal say, does not wait for what nobody will read
-            for _, future in waiting:
-                future.cancel()
-
-
-def _done(waiting: deque[tuple[Any, Future[Any]]]) -> tuple[Any, Any]:
-    first, future = waiting.popleft()
-    return first, future.result()
+        yield from in_order(lambda batch: pool.submit(computed, *batch), iter(batches), AHEAD * at_once)
 
 
 __all__ = ["most_at_once", "side_by_side"]
